@@ -1,0 +1,1 @@
+"""What no student receives: tasks with their known mistakes, the build, and grading."""

@@ -1,0 +1,159 @@
+"""The one build: from the text notebooks to everything that is generated and committed."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbgrader.apps.api import NbGraderAPI
+from traitlets.config import Config, PyFileConfigLoader
+
+from course.instructor import text_notebook
+from course.instructor.solutions import solutions_module
+from course.instructor.task import Task, all_tasks
+from course.student import answer_key, plain
+from course.student.answer_key import AnswerKey
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "course" / "notebooks"
+SOLUTIONS = ROOT / "course" / "layer_normalization_solutions.py"
+KEYS = ROOT / "course" / "student" / "keys"
+SOURCE = ROOT / "source"
+RELEASE = ROOT / "release"
+
+GENERATED_KEY = "Built by `make build` from course/instructor/tasks/: edit that, not this file."
+
+# Below what float32 known mistakes differ by from one processor to another.
+RTOL, ATOL = 1e-6, 1e-9
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def build(tell: Callable[[str], None]) -> None:
+    """Build the solutions, the published keys, `source/` and `release/`, in this order.
+
+    Args:
+        tell: called with a line on each step.
+    """
+    paths = text_notebooks()
+    notebooks = {path.stem: text_notebook.read(path) for path in paths}
+    # Known mistakes may build on the reference solutions, so these come before the tasks.
+    _write(SOLUTIONS, solutions_module(list(notebooks.values())))
+    tell(f"{SOLUTIONS.relative_to(ROOT)}: solutions of {len(notebooks)} notebooks")
+    tasks = {task.id: task for task in all_tasks()}
+    write_keys(tasks, KEYS)
+    tell(f"{KEYS.relative_to(ROOT)}: {len(tasks)} published keys")
+    for name, notebook in notebooks.items():
+        text_notebook.add_nbgrader_metadata(notebook, tasks)
+        execute(notebook)
+        _write(SOURCE / name / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+        tell(f"source/{name}: executed")
+    _remove_strangers(SOURCE, set(notebooks))
+    with tempfile.TemporaryDirectory() as scratch:
+        release = generate_release(SOURCE, Path(scratch))
+        for name in notebooks:
+            text = (release / name / f"{name}.ipynb").read_text(encoding="utf-8")
+            _write(RELEASE / name / f"{name}.ipynb", text)
+    _remove_strangers(RELEASE, set(notebooks))
+    tell(f"release/: {len(notebooks)} student notebooks")
+
+
+def text_notebooks() -> list[Path]:
+    """The text notebooks, exercises before challenges."""
+    return sorted(NOTEBOOKS.glob("*.py"), key=lambda path: (path.stem.startswith("ch"), path.stem))
+
+
+def write_keys(tasks: dict[str, Task], folder: Path) -> None:
+    """Write the published keys, leaving alone those whose numbers differ by rounding only.
+
+    The last digits of a sum depend on the processor; without this, each machine would
+    build its own files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for task_id, task in tasks.items():
+        path = folder / f"{task_id}.json"
+        key = task.key()
+        if not (path.is_file() and same_key(answer_key.from_json(path.read_text("utf-8")), key)):
+            _write(path, answer_key.to_json(key, GENERATED_KEY))
+    for path in folder.glob("*.json"):
+        if path.stem not in tasks:
+            path.unlink()
+
+
+def same_key(one: AnswerKey, other: AnswerKey) -> bool:
+    """Whether two keys are the same but for rounding."""
+    return _same(*(json.loads(answer_key.to_json(key, GENERATED_KEY)) for key in (one, other)))
+
+
+def execute(notebook: NotebookNode) -> None:
+    """Run a notebook in a fresh kernel and keep its outputs, less what differs at every run."""
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=300,
+            kernel_name=text_notebook.KERNEL["name"],
+            resources={"metadata": {"path": folder}},
+            store_widget_state=False,
+            record_timing=False,
+        )
+        client.execute()
+    notebook.metadata.language_info = {"name": "python"}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            # A widget without its kernel is dead, and its id is random; the picture stays.
+            output.get("data", {}).pop(_WIDGET, None)
+
+
+def generate_release(source: Path, scratch: Path) -> Path:
+    """Make the student notebooks with `nbgrader generate_assignment`; return their folder.
+
+    Args:
+        source: the folder of the instructor's notebooks.
+        scratch: an empty folder, for the release and a gradebook that is thrown away.
+    """
+    shutil.copytree(source, scratch / "source")
+    config = nbgrader_config()
+    config.CourseDirectory.root = str(scratch)
+    config.CourseDirectory.db_url = f"sqlite:///{scratch / 'gradebook.db'}"
+    api = NbGraderAPI(config=config)
+    for assignment in sorted(path.name for path in source.iterdir()):
+        result = api.generate_assignment(assignment, force=True, create=True)
+        if not result["success"]:
+            raise RuntimeError(f"nbgrader could not release {assignment}:\n{result['log']}")
+    return scratch / "release"
+
+
+def nbgrader_config() -> Config:
+    """The settings that every command of nbgrader reads from this folder."""
+    config = PyFileConfigLoader("nbgrader_config.py", str(ROOT)).load_config()
+    return Config(config)
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        if "base64" in one and "base64" in other:
+            a, b = (np.asarray(plain.decode(value), np.float64) for value in (one, other))
+            same_form = (one["dtype"], a.shape) == (other["dtype"], b.shape)
+            return same_form and np.allclose(a, b, RTOL, ATOL, equal_nan=True)
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.isclose(one, other, RTOL, ATOL, equal_nan=True))
+    return one == other
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _remove_strangers(folder: Path, names: set[str]) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in names:
+            shutil.rmtree(path)

@@ -1,0 +1,1 @@
+"""All that a student's notebook may import; nothing here knows a solution."""

@@ -1,0 +1,111 @@
+"""Rows of a batch before and after normalisation (exercise 1's function)."""
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from course.student.explorer import Explorer
+from course.student.picture import BLUE, ORANGE, picture
+
+LayerNorm = Callable[..., np.ndarray]
+
+
+@picture
+def shared_statistics() -> tuple[Figure, str]:
+    """Which entries of a (batch, features) array share a mean: a row, or a column."""
+    batch, features = 4, 6
+    figure = Figure(figsize=(7, 2.6))
+    for axes, axis, title in zip(
+        figure.subplots(1, 2),
+        (0, 1),
+        ("Layer norm: one mean per row", "Batch norm: one mean per column"),
+        strict=True,
+    ):
+        groups = np.indices((batch, features))[axis]
+        axes.imshow(groups, cmap="tab10", vmin=0, vmax=9, alpha=0.6)
+        for row in range(batch):
+            for column in range(features):
+                axes.text(column, row, groups[row, column] + 1, ha="center", va="center")
+        axes.set(title=title, xlabel="feature", ylabel="sample in the batch")
+        axes.set_xticks(range(features))
+        axes.set_yticks(range(batch))
+    return figure, (
+        "Two 4 by 6 tables; equal numbers share one mean and variance. Layer norm: each of the 4"
+        " rows is a group of its own. Batch norm: each of the 6 columns is."
+    )
+
+
+@picture
+def batch_before_and_after(layer_norm: LayerNorm) -> tuple[Figure, str]:
+    """A batch as a heat map before and after: rows are normalised, columns are not."""
+    rng = np.random.default_rng(7)
+    offset = np.array([[0.0], [4.0], [-3.0], [1.0], [8.0], [-6.0]])
+    spread = np.array([[1.0], [0.3], [2.0], [4.0], [1.0], [3.0]])
+    x = offset + spread * rng.normal(size=(6, 16))
+    y = layer_norm(x, np.ones(16), np.zeros(16))
+    figure = Figure(figsize=(8, 3.2))
+    for axes, values, title in zip(
+        figure.subplots(1, 2), (x, y), ("Before", "After layer_norm"), strict=True
+    ):
+        limit = np.abs(values).max()
+        image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        axes.set(title=title, xlabel="feature", ylabel="sample in the batch")
+        figure.colorbar(image, ax=axes, label="value")
+    rows = f"{np.abs(y.mean(axis=1)).max():.2f}"
+    columns = f"{np.abs(y.mean(axis=0)).max():.2f}"
+    return figure, (
+        f"Two heat maps of 6 samples by 16 features. Before, the rows differ in level and spread."
+        f" After, every row has mean 0 (largest: {rows}) and spread 1; the columns do not"
+        f" (largest mean of a column: {columns})."
+    )
+
+
+def row_explorer(layer_norm: LayerNorm) -> Explorer:
+    """One row as histograms before and after, with sliders for everything that acts on it."""
+    import ipywidgets as widgets
+
+    def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:
+        return widgets.FloatSlider(
+            value=value, min=low, max=high, step=step, description=label, continuous_update=False
+        )
+
+    sliders = {
+        "offset": slider("offset", 3, -10, 10, 0.5),
+        "scale": slider("scale", 2, -4, 4, 0.1),
+        "log_eps": slider("log10 eps", -5, -8, 1, 0.5),
+        "gamma": slider("gamma", 1, -3, 3, 0.1),
+        "beta": slider("beta", 0, -5, 5, 0.5),
+    }
+    return Explorer(_row_histograms, (layer_norm,), sliders)
+
+
+def _row_histograms(
+    layer_norm: LayerNorm, offset: float, scale: float, log_eps: float, gamma: float, beta: float
+) -> tuple[Figure, str]:
+    # A skewed row: its shape shows that normalising moves and stretches, and changes nothing else.
+    row = np.random.default_rng(3).gamma(2.0, size=512)
+    x = offset + scale * (row - row.mean()) / row.std()
+    y = layer_norm(x[None], np.full(512, gamma), np.full(512, beta), 10.0**log_eps)[0]
+    figure = Figure(figsize=(8, 2.8))
+    limit = max(6.0, np.abs(x).max(), np.abs(y).max())
+    for axes, values, colour, title in zip(
+        figure.subplots(1, 2, sharey=True),
+        (x, y),
+        (ORANGE, BLUE),
+        ("Before", "After layer_norm"),
+        strict=True,
+    ):
+        axes.hist(values, bins=40, color=colour)
+        axes.axvline(values.mean(), color="black", linewidth=1, linestyle="--")
+        axes.set(
+            title=f"{title}: mean {values.mean():z.2f}, standard deviation {values.std():.2f}",
+            xlabel="value of a feature",
+            xlim=(-limit, limit),
+        )
+    figure.axes[0].set_ylabel("features")
+    before, after = (f"{v.mean():z.2f}, standard deviation {v.std():.2f}" for v in (x, y))
+    return figure, (
+        f"Histograms of one row of 512 features. Before: mean {before}. After, with eps"
+        f" 1e{log_eps:g}, gamma {gamma:g}, beta {beta:g}: mean {after}."
+    )

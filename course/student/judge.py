@@ -1,0 +1,112 @@
+"""The judge: compares outcomes with an answer key, and names a known mistake where one fits.
+
+It never runs student code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from course.student.answer_key import AnswerKey, Case, NamedMistake
+from course.student.difference import agree, describe_difference
+from course.student.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one case passed, and what the student's code did."""
+
+    case: Case
+    outcome: Outcome
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report card tells.
+
+    Args:
+        task: the task's id.
+        title: the task's title.
+        points: what the task is worth.
+        score: what the student gets.
+        started: False when the code still raises NotImplementedError everywhere.
+        verdicts: one for each case, in the key's order.
+        diagnosis: the known mistakes that explain what failed; more than one when they explain
+            it equally well.
+        description: plain sentences on the first case that failed.
+    """
+
+    task: str
+    title: str
+    points: float
+    score: float
+    started: bool
+    verdicts: tuple[Verdict, ...]
+    diagnosis: tuple[NamedMistake, ...]
+    description: tuple[str, ...]
+
+    @property
+    def first_failure(self) -> Verdict | None:
+        """The first case that failed, or None."""
+        return next((verdict for verdict in self.verdicts if not verdict.passed), None)
+
+
+def judge(key: AnswerKey, outcomes: Sequence[Outcome]) -> Report:
+    """Judge the outcomes of a key's cases, given in the key's order.
+
+    The first case is the definition itself: while it fails, the points of other cases that a
+    wrong answer happens to pass do not count.
+    """
+    verdicts = tuple(
+        Verdict(case, outcome, passes(case, outcome))
+        for case, outcome in zip(key.cases, outcomes, strict=True)
+    )
+    failure = next((verdict for verdict in verdicts if not verdict.passed), None)
+    earned = sum(verdict.case.points for verdict in verdicts if verdict.passed)
+    return Report(
+        task=key.task,
+        title=key.title,
+        points=key.points,
+        score=float(earned) if verdicts[0].passed else 0.0,
+        started=any(not _unstarted(outcome) for outcome in outcomes),
+        verdicts=verdicts,
+        diagnosis=tuple(m for m in key.mistakes if failure and explains(m, verdicts)),
+        description=describe_difference(failure.case, failure.outcome) if failure else (),
+    )
+
+
+def passes(case: Case, outcome: Outcome) -> bool:
+    """Whether an outcome is right."""
+    return outcome.problem is None and all(
+        agree(outcome.outputs.get(name), case.expected[name], case.tolerance)
+        for name in case.judged
+    )
+
+
+def explains(mistake: NamedMistake, verdicts: Sequence[Verdict]) -> bool:
+    """Whether a known mistake accounts for every verdict: for what failed, and for what passed."""
+    return all(
+        _foretold(verdict, foretold)
+        for verdict, foretold in zip(verdicts, mistake.fingerprint, strict=True)
+    )
+
+
+def _foretold(verdict: Verdict, foretold: Outcome | None) -> bool:
+    if verdict.passed or foretold is None:
+        return verdict.passed and foretold is None
+    return not verdict.case.by_values or _same(verdict.case, verdict.outcome, foretold)
+
+
+def _same(case: Case, outcome: Outcome, foretold: Outcome) -> bool:
+    if outcome.problem and foretold.problem:
+        return outcome.problem.same_as(foretold.problem)
+    if outcome.problem or foretold.problem:
+        return False
+    return all(
+        agree(outcome.outputs.get(name), foretold.outputs[name], case.tolerance)
+        for name in case.judged
+    )
+
+
+def _unstarted(outcome: Outcome) -> bool:
+    return outcome.problem is not None and outcome.problem.kind == NotImplementedError.__name__
