@@ -12,3 +12,17 @@ c.ClearSolutions.code_stub = {"python": "# Your code here\nraise NotImplementedE
 
 # Seconds for one cell. The slowest cell of the reference takes a few.
 c.ExecutePreprocessor.timeout = 120
+# Kernels warn on the terminal of being reachable on this machine's own ports, once a notebook.
+c.ExecutePreprocessor.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
+
+# The check cells are judged outside the kernel, on keys drawn afresh for each student.
+c.ExecuteAndJudge.secret_file = str(Path(c.CourseDirectory.root) / ".class_secret")
+c.Autograde.autograde_preprocessors = [
+    "course.instructor.grading.execute.ExecuteAndJudge",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbconvert.preprocessors.ClearMetadataPreprocessor",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]

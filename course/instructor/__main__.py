@@ -1,18 +1,17 @@
 """The instructor's command line: `python -m course.instructor --help`."""
 
-import os
 import sys
-from pathlib import Path
+import warnings
 
 import click
+
+from course.instructor.tools import put_tools_on_path
 
 
 @click.group()
 def main() -> None:
     """Build, prove and grade the course."""
-    # nbgrader starts `alembic`, and kernels start `python`: those beside this interpreter.
-    beside = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])
+    put_tools_on_path()
 
 
 @main.command()
@@ -21,6 +20,84 @@ def build() -> None:
     from course.instructor.build import build as run_build
 
     run_build(click.echo)
+
+
+@main.command()
+def matrix() -> None:
+    """Try every known mistake and right solution on the published and 20 fresh keys."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from course.instructor.matrix import FRESH_SEEDS, kill_matrix
+    from course.instructor.task import all_tasks
+
+    table = Table("task", "kind", "solution", f"as it must on {len(FRESH_SEEDS) + 1} keys")
+    surprised = False
+    for row in kill_matrix(all_tasks()):
+        table.add_row(row.task, row.kind, row.name, "; ".join(row.surprises) or "yes")
+        surprised = surprised or bool(row.surprises)
+    Console().print(table)
+    sys.exit(1 if surprised else 0)
+
+
+@main.command()
+def grade() -> None:
+    """Grade submitted/ (a demo class, if it is empty) into feedback/ and grades.csv."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+    from sqlalchemy.exc import SAWarning
+
+    from course.instructor.build import nbgrader_config
+    from course.instructor.demo_class import write_demo_class
+    from course.instructor.grading.class_runner import ClassRunner
+
+    # nbgrader 0.9.6 makes SQLAlchemy 2.1 warn about its own, harmless, order of inserting rows.
+    warnings.filterwarnings("ignore", category=SAWarning)
+    console = Console()
+    runner = ClassRunner(nbgrader_config())
+    if not runner.submissions():
+        students = write_demo_class(runner.root / "submitted")
+        console.print(f"submitted/ was empty: wrote a demo class of {len(students)} students.")
+    submissions = runner.submissions()
+    with Progress(console=console) as progress:
+        bar = progress.add_task("Releasing", total=len(submissions))
+        runner.prepare()
+        progress.update(bar, description="Grading")
+        results = runner.grade(submissions, lambda _: progress.advance(bar))
+    runner.export(runner.root / "grades.csv")
+
+    scores = runner.scores()
+    table = Table("student", *runner.assignments(), "total", title="Scores")
+    for student, row in scores.items():
+        cells = [f"{cell[0]:g} / {cell[1]:g}" if cell else "-" for cell in row.values()]
+        table.add_row(student, *cells, f"{sum(cell[0] for cell in row.values() if cell):g}")
+    console.print(table)
+    failures = [result for result in results if result.problem]
+    for result in failures:
+        submission = result.submission
+        console.print(
+            f"Not graded: {submission.student}, {submission.assignment}: {result.problem}"
+        )
+    console.print("Written: grades.csv, autograded/ and, to be returned to students, feedback/.")
+    sys.exit(1 if failures else 0)
+
+
+@main.command()
+def lab() -> None:
+    """Open JupyterLab on work/, a copy of the student notebooks; your own files are kept."""
+    import shutil
+    import subprocess
+
+    from course.instructor.build import RELEASE, ROOT
+
+    work = ROOT / "work"
+    for notebook in RELEASE.rglob("*.ipynb"):
+        copy = work / notebook.relative_to(RELEASE)
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(notebook, copy)
+    sys.exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(work)]))
 
 
 if __name__ == "__main__":

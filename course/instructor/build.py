@@ -17,7 +17,6 @@ from course.instructor import text_notebook
 from course.instructor.solutions import solutions_module
 from course.instructor.task import Task, all_tasks
 from course.student import answer_key, plain
-from course.student.answer_key import AnswerKey
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "course" / "notebooks"
@@ -77,17 +76,17 @@ def write_keys(tasks: dict[str, Task], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for task_id, task in tasks.items():
         path = folder / f"{task_id}.json"
-        key = task.key()
-        if not (path.is_file() and same_key(answer_key.from_json(path.read_text("utf-8")), key)):
-            _write(path, answer_key.to_json(key, GENERATED_KEY))
+        text = answer_key.to_json(task.key(), GENERATED_KEY)
+        if not (path.is_file() and same_key(path.read_text(encoding="utf-8"), text)):
+            _write(path, text)
     for path in folder.glob("*.json"):
         if path.stem not in tasks:
             path.unlink()
 
 
-def same_key(one: AnswerKey, other: AnswerKey) -> bool:
-    """Whether two keys are the same but for rounding."""
-    return _same(*(json.loads(answer_key.to_json(key, GENERATED_KEY)) for key in (one, other)))
+def same_key(one: str, other: str) -> bool:
+    """Whether the texts of two keys are the same but for rounding."""
+    return _same(json.loads(one), json.loads(other))
 
 
 def execute(notebook: NotebookNode) -> None:

@@ -1,12 +1,11 @@
 """An answer key is data: cases with expected outputs, and the fingerprint of each known mistake."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from course.student.outcome import Outcome, Problem
+from course.student.outcome import Outcome, outcome_from_data, outcome_to_data
 from course.student.plain import PlainValues, decode_all, encode_all
 
 
@@ -156,7 +155,7 @@ def _mistake_to_data(mistake: NamedMistake) -> dict[str, Any]:
         "name": mistake.name,
         "explanation": mistake.explanation,
         "hint": mistake.hint,
-        "fingerprint": _outcomes_to_data(mistake.fingerprint),
+        "fingerprint": [outcome and outcome_to_data(outcome) for outcome in mistake.fingerprint],
     }
 
 
@@ -165,24 +164,7 @@ def _mistake_from_data(data: dict[str, Any]) -> NamedMistake:
         name=data["name"],
         explanation=data["explanation"],
         hint=data["hint"],
-        fingerprint=tuple(_outcome_from_data(outcome) for outcome in data["fingerprint"]),
+        fingerprint=tuple(
+            outcome and outcome_from_data(outcome) for outcome in data["fingerprint"]
+        ),
     )
-
-
-def _outcomes_to_data(outcomes: Sequence[Outcome | None]) -> list[dict[str, Any] | None]:
-    return [
-        None
-        if outcome is None
-        else {"kind": outcome.problem.kind, "message": outcome.problem.message}
-        if outcome.problem
-        else {"outputs": encode_all(outcome.outputs)}
-        for outcome in outcomes
-    ]
-
-
-def _outcome_from_data(data: dict[str, Any] | None) -> Outcome | None:
-    if data is None:
-        return None
-    if "outputs" in data:
-        return Outcome(decode_all(data["outputs"]))
-    return Outcome(problem=Problem(data["kind"], data["message"]))

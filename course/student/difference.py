@@ -34,10 +34,10 @@ def describe_difference(case: Case, outcome: Outcome) -> tuple[str, ...]:
     """Say in plain sentences how a failed case's outcome differs from what was expected."""
     problem = outcome.problem
     if problem is not None:
-        if problem.kind == "UnusableError":
-            return (problem.message,)
-        at = f" at `{problem.line}`" if problem.line else ""
-        return (f"Your code raised {problem.kind}{at}.", problem.message or "It gave no message.")
+        if problem.unusable:
+            return ()
+        own_line = (f"Your line: `{problem.line}`",) if problem.line else ()
+        return (*own_line, f"{problem.kind}: {problem.message}")
     for name in case.judged:
         value, expected = outcome.outputs.get(name), case.expected[name]
         if not agree(value, expected, case.tolerance):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from course.student.plain import PlainValues
+from course.student.plain import PlainValues, decode_all, encode_all
 
 Probe = Callable[..., PlainValues]
 
@@ -45,6 +45,11 @@ class Problem:
     kind: str
     message: str
     line: str = ""
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the probe could not judge the object, and the message says why."""
+        return self.kind == UnusableError.__name__
 
     def same_as(self, other: "Problem") -> bool:
         """Whether two problems are one and the same error, wherever it was raised."""
@@ -114,6 +119,27 @@ def as_array(value: Any, what: str) -> np.ndarray:
             f"{what} has dtype {array.dtype} with shape {array.shape}; real numbers were expected."
         )
     return array
+
+
+def outcome_to_data(outcome: Outcome) -> dict[str, Any]:
+    """Return the JSON form of an outcome."""
+    data: dict[str, Any] = {"outputs": encode_all(outcome.outputs)}
+    if outcome.problem:
+        data = {"problem": vars(outcome.problem)}
+    return data | ({"printed": outcome.printed} if outcome.printed else {})
+
+
+def outcome_from_data(data: dict[str, Any]) -> Outcome:
+    """Read an outcome from its JSON form.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not one.
+    """
+    printed = str(data.get("printed", ""))[:PRINTED_CHARACTERS]
+    if "problem" in data:
+        texts = {name: str(text) for name, text in data["problem"].items()}
+        return Outcome(problem=Problem(**texts), printed=printed)
+    return Outcome(decode_all(data["outputs"]), printed=printed)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ from course.student.plain import describe
 WIDTH = 88
 
 GRADING = "Grading calls your code with other inputs, so a number copied from here earns nothing."
-LOOK_CLOSER = "To look closer: case = check.last_failure()"
+GRADED = "These inputs were drawn for this grading; those in your notebook are others."
+LOOK_CLOSER = "To look closer, `case = check.last_failure()` gives you the first case that failed."
 
 # JupyterLab's own theme colours, so that the card follows a light or dark theme; the fallbacks
 # are for pages without a theme, such as returned feedback.
 _STYLE = """<style>
-.report-card { max-width: 46rem; margin: .4rem 0; padding: .7rem 1rem .6rem; border-radius: 6px;
+.report-card { max-width: 740px; margin: 6px 0; padding: 11px 16px 10px; border-radius: 6px;
   border: 1px solid var(--jp-border-color1, #bdbdbd); border-left: 6px solid var(--card-accent);
   background: var(--jp-layout-color1, #fff); color: var(--jp-content-font-color1, #212121);
   font-family: var(--jp-content-font-family, system-ui, sans-serif); font-size: 14px;
@@ -24,25 +25,26 @@ _STYLE = """<style>
 .report-card.passed { --card-accent: var(--jp-success-color1, #388e3c); }
 .report-card.failed { --card-accent: var(--jp-warn-color1, #f57c00); }
 .report-card.unstarted { --card-accent: var(--jp-border-color1, #9e9e9e); }
-.report-card .head { display: flex; flex-wrap: wrap; gap: 0 1rem; align-items: baseline;
+.report-card .head { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: baseline;
   justify-content: space-between; font-weight: 600; font-size: 16px; }
-.report-card .bar { height: 5px; margin: .35rem 0 .6rem; border-radius: 3px; overflow: hidden;
+.report-card .bar { height: 5px; margin: 6px 0 10px; border-radius: 3px; overflow: hidden;
   background: var(--jp-layout-color3, #e0e0e0); }
 .report-card .bar div { height: 100%; background: var(--card-accent); }
-.report-card p { margin: .3rem 0; }
-.report-card ul { list-style: none; margin: .2rem 0 .5rem; padding: 0; }
-.report-card li { padding-left: 1.5rem; text-indent: -1.5rem; }
-.report-card .mark { display: inline-block; width: 1.5rem; text-indent: 0; font-weight: 700;
+.report-card p { margin: 5px 0; font-size: 14px; }
+.report-card ul.cases { list-style: none; margin: 3px 0 8px; padding: 0; }
+.report-card ul.cases li { margin: 0; padding-left: 24px; text-indent: -24px;
+  font-size: 14px; }
+.report-card .tick { display: inline-block; width: 24px; text-indent: 0; font-weight: 700;
   color: var(--card-accent); }
-.report-card li.passed .mark { color: var(--jp-success-color1, #388e3c); }
-.report-card .first { margin: .5rem 0; padding: .5rem .8rem; border-radius: 4px;
+.report-card li.passed .tick { color: var(--jp-success-color1, #388e3c); }
+.report-card .first { margin: 8px 0; padding: 8px 13px; border-radius: 4px;
   background: var(--jp-layout-color2, #f5f5f5); }
 .report-card .numbers { font-family: var(--jp-code-font-family, monospace); font-size: 13px;
-  white-space: pre-wrap; margin: .3rem 0; padding: 0; background: none; border: 0;
+  white-space: pre-wrap; margin: 5px 0; padding: 0; background: none; border: 0;
   color: inherit; }
-.report-card .quiet { color: var(--jp-content-font-color2, #616161); font-size: 13px; }
-.report-card summary { cursor: pointer; }
-.report-card code { background: none; color: inherit; padding: 0;
+.report-card p.quiet { color: var(--jp-content-font-color2, #616161); font-size: 13px; }
+.report-card summary { cursor: pointer; display: list-item; }
+.report-card p > code { background: none; color: inherit; padding: 0;
   font-family: var(--jp-code-font-family, monospace); font-size: 13px; }
 </style>"""
 
@@ -50,25 +52,32 @@ _STYLE = """<style>
 class ReportCard:
     """A report, ready to be displayed: `_repr_html_` in a notebook, `str` everywhere else."""
 
-    def __init__(self, report: Report) -> None:
-        """Take the judge's report."""
+    def __init__(self, report: Report, *, graded: bool = False) -> None:
+        """Take the judge's report, and whether it is a grade or a check in a student's notebook."""
         self.report = report
+        self._closing = [GRADED] if graded else [GRADING]
+        if report.first_failure and report.started and not graded:
+            self._closing.insert(0, LOOK_CLOSER)
 
     def __str__(self) -> str:
         """The card as plain text, complete without colour or pictures."""
         return "\n".join(
             textwrap.fill(line, WIDTH, subsequent_indent=" " * 4) if len(line) > WIDTH else line
-            for line in _text(self.report)
+            for line in _text(self.report, self._closing)
         )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _html(self.report)
+        return _html(self.report, self._closing)
 
 
 def _score(report: Report) -> str:
-    return f"{report.score:g} of {report.points:g} points"
+    return f"{report.score:g} of {_points(report.points)}"
+
+
+def _points(points: float) -> str:
+    return f"{points:g} point{'s' * (points != 1)}"
 
 
 def _summary(report: Report) -> str:
@@ -87,8 +96,13 @@ def _summary(report: Report) -> str:
     return f"{passed} of {count} cases passed."
 
 
-def _diagnosis(report: Report) -> list[str]:
-    """What is known about the first failure, as sentences."""
+def _diagnosis(report: Report, failure: Verdict) -> list[str]:
+    """What is known about the first failure, as sentences: a headline first."""
+    problem = failure.outcome.problem
+    if problem and not report.diagnosis:
+        if problem.unusable:
+            return [problem.message]
+        return [f"Your code raised {problem.kind}."]
     if not report.diagnosis:
         return ["No mistake known to this course explains all of it."]
     if len(report.diagnosis) == 1:
@@ -100,11 +114,20 @@ def _diagnosis(report: Report) -> list[str]:
     ]
 
 
-def _hint(failure: Verdict, diagnosis: Sequence[NamedMistake]) -> str:
-    return diagnosis[0].hint if diagnosis else failure.case.hint
+def _hint(failure: Verdict, diagnosis: Sequence[NamedMistake]) -> list[str]:
+    """At most one hint; the words of an unusable object say themselves what to do."""
+    problem = failure.outcome.problem
+    if diagnosis:
+        return [diagnosis[0].hint]
+    if problem and problem.unusable:
+        return []
+    if problem:
+        return ["Read the message, then print the shape and type of everything on that line."]
+    return [failure.case.hint]
 
 
 def _called(verdict: Verdict) -> str:
+    """What the student's code was called with."""
     inputs = verdict.case.inputs.items()
     return "Called with " + ", ".join(f"{name}: {describe(value)}" for name, value in inputs) + "."
 
@@ -113,7 +136,7 @@ def _printed(report: Report) -> str:
     return next((v.outcome.printed for v in report.verdicts if v.outcome.printed), "").rstrip()
 
 
-def _text(report: Report) -> list[str]:
+def _text(report: Report, closing: Sequence[str]) -> list[str]:
     lines = [f"{report.title}: {_score(report)}", _summary(report)]
     if not report.started:
         return lines
@@ -121,22 +144,19 @@ def _text(report: Report) -> list[str]:
     failure = report.first_failure
     if failure is not None:
         lines += [f"  [failed] {failure.case.name}"]
-        lines += [f"    {sentence}" for sentence in _diagnosis(report)]
-        lines += [f"    {sentence}" for sentence in report.description]
-        lines += [f"    {_called(failure)}"]
-        lines += [f"    Hint: {_hint(failure, report.diagnosis)}"]
+        lines += [f"    {sentence}" for sentence in _diagnosis(report, failure)]
+        lines += [f"    {sentence}" for sentence in (*report.description, _called(failure))]
+        lines += [f"    Hint: {hint}" for hint in _hint(failure, report.diagnosis)]
         others = [v.case.name for v in report.verdicts if not v.passed and v is not failure]
         if others:
             lines += ["  Failing too, perhaps for the same reason:"]
             lines += [f"  [failed] {name}" for name in others]
     if printed := _printed(report):
         lines += ["  Your code printed or warned:", *textwrap.indent(printed, "    ").split("\n")]
-    if failure is not None:
-        lines += [LOOK_CLOSER]
-    return [*lines, GRADING]
+    return [*lines, *closing]
 
 
-def _html(report: Report) -> str:
+def _html(report: Report, closing: Sequence[str]) -> str:
     failure = report.first_failure
     state = "passed" if failure is None else "failed" if report.started else "unstarted"
     share = 100 * report.score / report.points
@@ -153,51 +173,50 @@ def _html(report: Report) -> str:
         if failure is not None:
             parts += _html_failure(report, failure)
         parts += _html_tried(report)
-        parts += [f'<p class="quiet">{escape(GRADING)}</p>']
+        parts += [f'<p class="quiet">{_with_code(sentence)}</p>' for sentence in closing]
     return "\n".join([*parts, "</section>"])
 
 
 def _html_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     if not verdicts:
         return []
-    return ["<ul>", *(_html_verdict(verdict) for verdict in verdicts), "</ul>"]
+    return ['<ul class="cases">', *(_html_verdict(verdict) for verdict in verdicts), "</ul>"]
 
 
 def _html_verdict(verdict: Verdict) -> str:
     state, mark = ("passed", "✓") if verdict.passed else ("failed", "✗")
     return (
-        f'<li class="{state}"><span class="mark" role="img" aria-label="{state}:">{mark}</span>'
+        f'<li class="{state}"><span class="tick" role="img" aria-label="{state}:">{mark}</span>'
         f"{escape(verdict.case.name)}</li>"
     )
 
 
 def _html_failure(report: Report, failure: Verdict) -> list[str]:
-    name, *rest = _diagnosis(report)
-    described = "\n".join(report.description)
+    name, *rest = _diagnosis(report, failure)
+    numbers = "\n".join([*report.description, _called(failure)]).replace("`", "")
     return [
         '<div class="first">',
         *_html_verdicts([failure]),
-        f"<p><strong>{escape(name)}</strong></p>",
+        f"<p><strong>{_with_code(name)}</strong></p>",
         *(f"<p>{_with_code(sentence)}</p>" for sentence in rest),
-        f'<div class="numbers">{escape(described)}</div>',
-        f"<p><strong>Hint.</strong> {_with_code(_hint(failure, report.diagnosis))}</p>",
+        f'<div class="numbers">{escape(numbers)}</div>',
+        *(
+            f"<p><strong>Hint.</strong> {_with_code(hint)}</p>"
+            for hint in _hint(failure, report.diagnosis)
+        ),
         "</div>",
     ]
 
 
 def _html_tried(report: Report) -> list[str]:
-    failure = report.first_failure
     parts = ["<details><summary>What was tried</summary>"]
-    parts += _html_verdicts(report.verdicts)
-    if failure is not None:
-        parts += [
-            f"<p>{escape(failure.case.name)}: {escape(_called(failure))}</p>",
-            f"<p>To look closer: <code>{escape(LOOK_CLOSER.partition(': ')[2])}</code></p>",
-        ]
+    for verdict in report.verdicts:
+        parts += _html_verdicts([verdict])
+        worth = f"Worth {_points(verdict.case.points)}. {_called(verdict)}"
+        parts += [f'<p class="quiet">{escape(worth)}</p>']
     if printed := _printed(report):
-        parts += [
-            f'<p>Your code printed or warned:</p><pre class="numbers">{escape(printed)}</pre>'
-        ]
+        parts += ["<p>Your code printed or warned:</p>"]
+        parts += [f'<pre class="numbers">{escape(printed)}</pre>']
     return [*parts, "</details>"]
 
 

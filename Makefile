@@ -1,0 +1,44 @@
+# `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
+.DEFAULT_GOAL := help
+.PHONY: help lab grade test build matrix bench screenshots lint clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+COURSE := $(BIN)/python -m course.instructor
+
+help:
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
+
+.venv/ready: requirements.lock pyproject.toml bootstrap.py
+	@$(PYTHON) bootstrap.py
+
+lab: .venv/ready ## open JupyterLab on the student notebooks (your copies, in work/)
+	@$(COURSE) lab
+
+grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, a table
+	@$(COURSE) grade
+
+test: .venv/ready lint ## run the whole suite
+	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest --nbval --nbval-current-env source
+	@$(BIN)/python -m pytest --nbval-lax --nbval-current-env release
+
+lint: .venv/ready
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+build: .venv/ready ## rebuild source/, release/, the solutions and the answer keys from course/notebooks/
+	@$(COURSE) build
+
+matrix: .venv/ready ## try every known mistake and right solution on the published and 20 fresh keys
+	@$(COURSE) matrix
+
+bench: .venv/ready ## time the check and its import
+	@$(BIN)/python benchmarks/check_time.py
+
+screenshots: .venv/ready ## take the README's pictures anew
+	@$(BIN)/python docs/take_screenshots.py
+
+clean: ## remove the virtual environment
+	@rm -rf .venv

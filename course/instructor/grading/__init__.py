@@ -1,0 +1,1 @@
+"""Grading: fresh keys, the verdict outside the kernel, and the class."""

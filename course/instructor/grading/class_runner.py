@@ -1,0 +1,121 @@
+"""Grading a class: every submission through nbgrader, feedback, grades and a table of scores."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.plugins import CsvExportPlugin
+from traitlets.config import Config
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One student's folder for one assignment."""
+
+    student: str
+    assignment: str
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What came of grading one submission.
+
+    Args:
+        submission: the submission.
+        problem: why it could not be graded, in a sentence; empty if it was.
+    """
+
+    submission: Submission
+    problem: str = ""
+
+
+class ClassRunner:
+    """Grades the class in the course folder that nbgrader's settings name."""
+
+    def __init__(self, config: Config) -> None:
+        """Take nbgrader's settings."""
+        self._api = NbGraderAPI(config=config)
+        self._course = self._api.coursedir
+        self.root = Path(self._course.root)
+
+    def assignments(self) -> list[str]:
+        """The assignments that can be graded: the folders of source/."""
+        return sorted(path.name for path in (self.root / "source").iterdir() if path.is_dir())
+
+    def submissions(self) -> list[Submission]:
+        """The submissions in submitted/, by student, for assignments that there are."""
+        known = self.assignments()
+        folders = sorted((self.root / "submitted").glob("*/*"))
+        return [Submission(path.parent.name, path.name) for path in folders if path.name in known]
+
+    def prepare(self) -> None:
+        """Enter the assignments into the gradebook, as they are in source/ now."""
+        with tempfile.TemporaryDirectory() as release:
+            # The release is committed already; only the gradebook's entries are wanted.
+            self._course.release_directory = release
+            for assignment in self.assignments():
+                result = self._api.generate_assignment(assignment, force=True, create=True)
+                if not result["success"]:
+                    raise RuntimeError(f"{assignment} cannot be released:\n{result['log']}")
+
+    def grade(
+        self, submissions: Iterable[Submission], tell: Callable[[Graded], None]
+    ) -> list[Graded]:
+        """Grade submissions one after the other and write their feedback.
+
+        A submission that cannot be graded does not stop the others.
+
+        Args:
+            submissions: what to grade.
+            tell: called after each.
+        """
+        results = []
+        for submission in submissions:
+            graded = Graded(submission, self._grade(submission))
+            tell(graded)
+            results.append(graded)
+        return results
+
+    def scores(self) -> dict[str, dict[str, tuple[float, float] | None]]:
+        """Scores and maxima by student and assignment; None where nothing was submitted."""
+        with self._gradebook() as gradebook:
+            return {
+                student.id: {
+                    assignment: _score(gradebook, assignment, student.id)
+                    for assignment in self.assignments()
+                }
+                for student in sorted(gradebook.students, key=lambda student: student.id)
+            }
+
+    def export(self, path: Path) -> None:
+        """Write the grades as nbgrader's CSV."""
+        with self._gradebook() as gradebook:
+            CsvExportPlugin(to=str(path)).export(gradebook)
+
+    def _grade(self, submission: Submission) -> str:
+        """Grade one submission; return what went wrong."""
+        for step in (self._api.autograde, self._api.generate_feedback):
+            result = step(submission.assignment, submission.student, force=True)
+            if not result["success"]:
+                return _reason(result)
+        return ""
+
+    def _gradebook(self) -> Gradebook:
+        return Gradebook(self._course.db_url, self._course.course_id)
+
+
+def _score(gradebook: Gradebook, assignment: str, student: str) -> tuple[float, float] | None:
+    try:
+        submission = gradebook.find_submission(assignment, student)
+    except MissingEntry:
+        return None
+    return submission.score, submission.max_score
+
+
+def _reason(result: dict[str, str]) -> str:
+    """The last line that says something in nbgrader's log of a failure."""
+    text = result.get("error") or result.get("log") or "nbgrader gave no reason"
+    return text.strip().splitlines()[-1].strip()

@@ -1,0 +1,46 @@
+"""What a student does in JupyterLab, in a few words."""
+
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page
+
+RELEASE = Path(__file__).resolve().parents[2] / "release"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab and the folder it serves."""
+
+    address: str
+    folder: Path
+
+
+def open_notebook(page: Page, lab: Lab, name: str) -> None:
+    """Open a fresh copy of a release notebook, with a kernel of its own, and run its imports."""
+    copy = f"{uuid.uuid4().hex}.ipynb"
+    shutil.copy(RELEASE / name / f"{name}.ipynb", lab.folder / copy)
+    page.goto(f"{lab.address}/lab/tree/{copy}?reset")
+    page.get_by_text("| Idle").wait_for()
+    first = page.locator(".jp-CodeCell").first
+    first.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    # The kernel has answered when the cell has its number.
+    first.locator(".jp-InputPrompt", has_text="[1]").wait_for()
+
+
+def solve_and_check(page: Page, stub: str, solution: str) -> Locator:
+    """Type a solution over a stub, run it and the check below it; return the report card."""
+    cell = page.locator(".jp-CodeCell", has_text=stub).first
+    cell.locator(".cm-content").click()
+    if solution:
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(solution)
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Shift+Enter")
+    card = page.locator(".report-card").last
+    card.wait_for()
+    card.scroll_into_view_if_needed()
+    return card

@@ -1,0 +1,44 @@
+"""A student types a solution into JupyterLab, runs the check by keyboard and reads the card."""
+
+import pytest
+from notebook_page import Lab, open_notebook, solve_and_check
+from playwright.sync_api import Page, expect
+
+STUB = "def layer_norm"
+SIGNATURE = "def layer_norm(x, gamma, beta, eps=1e-5):\n"
+BODY = (
+    "    m = x.mean(axis=-1, keepdims=True); v = x.var(axis=-1, keepdims=True{}); "
+    "return gamma * (x - m) / np.sqrt(v + eps) + beta"
+)
+RIGHT = SIGNATURE + BODY.format("")
+WRONG = SIGNATURE + BODY.format(", ddof=1")
+RAISES = SIGNATURE + "    return gamma * (x - x.means())"
+
+
+@pytest.mark.parametrize(
+    ("solution", "score", "words"),
+    [
+        pytest.param(RIGHT, "10.0", ["10 of 10 points", "All 12 cases passed"], id="right"),
+        pytest.param(
+            WRONG, "0.0", ["0 of 10 points", "the unbiased variance (ddof=1)", "Hint."], id="wrong"
+        ),
+        pytest.param("", "0.0", ["0 of 10 points", "Not started yet"], id="unstarted"),
+        pytest.param(
+            RAISES,
+            "0.0",
+            ["raised AttributeError", "Your line: return gamma * (x - x.means())", "x: float64"],
+            id="raises",
+        ),
+    ],
+)
+def test_the_card_tells_what_happened(
+    page: Page, lab: Lab, solution: str, score: str, words: list[str]
+) -> None:
+    open_notebook(page, lab, "ex01_basic_implementation")
+    card = solve_and_check(page, STUB, solution)
+    for sentence in words:
+        expect(card).to_contain_text(sentence)
+    result = page.locator(".jp-OutputArea-executeResult", has_text=score).first
+    expect(result).to_be_visible()
+    stderr = "[data-mime-type='application/vnd.jupyter.stderr']"
+    expect(page.locator(stderr)).to_have_count(0)

@@ -1,0 +1,49 @@
+"""Known mistakes are rejected and named, right solutions get full marks, on 21 keys each."""
+
+import pytest
+
+from course.instructor.matrix import kill_matrix
+from course.instructor.task import Task, all_tasks
+
+TASKS = {task.id: task for task in all_tasks()}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_solution_of_a_task_fares_as_it_must(task: Task) -> None:
+    surprises = [
+        f"{row.kind} {row.name}: {sentence}"
+        for row in kill_matrix([task])
+        for sentence in row.surprises
+    ]
+    assert not surprises, "\n".join(surprises)
+
+
+def test_each_exercise_has_15_known_mistakes_6_right_solutions_and_5_combinations() -> None:
+    exercises = {task.id.partition("_")[0] for task in TASKS.values()}
+    for exercise in exercises:
+        tasks = [task for task in TASKS.values() if task.id.startswith(f"{exercise}_")]
+        assert sum(len(task.mistakes) for task in tasks) >= 15
+        assert sum(len(task.right_solutions) for task in tasks) >= 6
+        assert sum(len(task.combinations) for task in tasks) >= 5
+
+
+def test_names_and_points_of_cases_do_not_depend_on_the_draw() -> None:
+    for task in TASKS.values():
+        published, fresh = task.key(), task.key(1)
+        assert [(c.name, c.points) for c in published.cases] == [
+            (c.name, c.points) for c in fresh.cases
+        ]
+
+
+def test_a_fresh_key_has_other_inputs_and_other_shapes_than_the_published_one() -> None:
+    for task in TASKS.values():
+        shapes = [
+            [getattr(value, "shape", None) for case in key.cases for value in case.inputs.values()]
+            for key in (task.key(), task.key(1))
+        ]
+        assert shapes[0] != shapes[1]
+
+
+def test_the_same_seed_draws_the_same_key() -> None:
+    for task in TASKS.values():
+        assert repr(task.key(5).cases) == repr(task.key(5).cases)

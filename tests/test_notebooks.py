@@ -1,0 +1,96 @@
+"""Notebooks with solutions pasted in, under stock nbgrader and under this course's settings."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+from nbgrader.apps.api import NbGraderAPI
+from traitlets.config import Config
+
+from course.instructor import build
+from course.instructor.submission import filled_in, reference_sources, typed
+from course.instructor.task import Task, all_tasks
+
+NOTEBOOKS = [path.stem for path in build.text_notebooks()]
+TASKS = {task.id: task for task in all_tasks()}
+
+
+def right(name: str) -> nbformat.NotebookNode:
+    return filled_in(name, reference_sources(name))
+
+
+def mistaken(name: str) -> nbformat.NotebookNode:
+    """The reference in all tasks but the first, which holds its first known mistake."""
+    sources = reference_sources(name)
+    task = TASKS[next(iter(sources))]
+    return filled_in(
+        name, sources | {task.id: typed(task, task.mistakes[0].solution, sources[task.id])}
+    )
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_nbgrader_validate_passes_the_reference_and_no_known_mistake(
+    name: str, tmp_path: Path
+) -> None:
+    for notebook, sentence in [(right(name), "Success"), (mistaken(name), "VALIDATION FAILED")]:
+        path = tmp_path / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        command = [sys.executable, "-m", "nbgrader", "validate", str(path)]
+        # Away from the course's folder, so that nbgrader's own settings hold.
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert sentence in result.stdout, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("settings", [Config(), build.nbgrader_config()], ids=["stock", "ours"])
+def test_autograde_gives_the_reference_full_marks_and_no_known_mistake(
+    settings: Config, tmp_path: Path
+) -> None:
+    config = Config(settings)
+    config.CourseDirectory.root = str(tmp_path)
+    config.CourseDirectory.db_url = f"sqlite:///{tmp_path / 'gradebook.db'}"
+    config.ExecuteAndJudge.secret_file = str(tmp_path / ".class_secret")
+    for name in NOTEBOOKS:
+        for student, notebook in (("student-01", right(name)), ("student-02", mistaken(name))):
+            path = tmp_path / "submitted" / student / name / f"{name}.ipynb"
+            path.parent.mkdir(parents=True)
+            nbformat.write(notebook, path)
+        source = tmp_path / "source" / name / f"{name}.ipynb"
+        source.parent.mkdir(parents=True)
+        source.write_bytes((build.SOURCE / name / f"{name}.ipynb").read_bytes())
+    api = NbGraderAPI(config=config)
+    for name in NOTEBOOKS:
+        assert api.generate_assignment(name)["success"]
+        for student in ("student-01", "student-02"):
+            result = api.autograde(name, student)
+            assert result["success"], result["log"]
+        with Gradebook(config.CourseDirectory.db_url) as gradebook:
+            submissions = [gradebook.find_submission(name, f"student-0{n}") for n in (1, 2)]
+            scores = [submission.score for submission in submissions]
+            assert scores[0] == submissions[0].max_score
+            assert scores[1] < submissions[1].max_score
+            assert not any(submission.needs_manual_grade for submission in submissions)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_what_is_pasted_into_a_notebook_runs_there(task: Task) -> None:
+    name = next(name for name in NOTEBOOKS if task.id in reference_sources(name))
+    references = reference_sources(name)
+    before: dict[str, object] = {}
+    for cell in nbformat.read(build.SOURCE / name / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code" and cell.source.startswith(("import ", "from ")):
+            exec(cell.source, before)
+    for earlier, source in references.items():
+        if earlier == task.id:
+            break
+        exec(source, before)
+    for solution in [
+        *task.right_solutions,
+        *task.combinations,
+        *(mistake.solution for mistake in task.mistakes),
+    ]:
+        namespace = dict(before)
+        exec(typed(task, solution, references[task.id]), namespace)
+        assert namespace[task.defines] is namespace[solution.__name__]
