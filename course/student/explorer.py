@@ -1,6 +1,8 @@
 """An explorer: sliders and the figure they change; a static figure where there are no widgets."""
 
+import base64
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -48,17 +50,19 @@ class Explorer:
     def _widget(self, first: Picture) -> Any:
         import ipywidgets as widgets
 
-        image = widgets.Image(value=first.png, format="png", alt=first.text)
-        image.layout.max_width = "100%"
-        note = widgets.Label()
+        shown = widgets.HTML(_html(first))
 
         def redraw(_: Any) -> None:
-            shown = self.draw()
-            if isinstance(shown, Picture):
-                image.value, image.alt, note.value = shown.png, shown.text, ""
-            else:
-                note.value = shown.text
+            shown.value = _html(self.draw())
 
         for slider in self.sliders.values():
             slider.observe(redraw, names="value")
-        return widgets.VBox([*self.sliders.values(), image, note])
+        return widgets.VBox([*self.sliders.values(), shown])
+
+
+def _html(shown: Picture | Note) -> str:
+    text = escape(shown.text)
+    if isinstance(shown, Note):
+        return f"<p>{text}</p>"
+    image = base64.b64encode(shown.png).decode("ascii")
+    return f'<img alt="{text}" src="data:image/png;base64,{image}" style="max-width: 100%">'
