@@ -44,7 +44,7 @@ _STYLE = """<style>
   color: inherit; }
 .report-card p.quiet { color: var(--jp-content-font-color2, #616161); font-size: 13px; }
 .report-card summary { cursor: pointer; display: list-item; }
-.report-card p > code { background: none; color: inherit; padding: 0;
+section.report-card p > code { background: none; color: inherit; padding: 0;
   font-family: var(--jp-code-font-family, monospace); font-size: 13px; }
 </style>"""
 

@@ -2,27 +2,19 @@
 
 import shutil
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_lab import Lab
 from playwright.sync_api import Locator, Page
 
 RELEASE = Path(__file__).resolve().parents[2] / "release"
 
 
-@dataclass(frozen=True)
-class Lab:
-    """A running JupyterLab and the folder it serves."""
-
-    address: str
-    folder: Path
-
-
 def open_notebook(page: Page, lab: Lab, name: str) -> None:
     """Open a fresh copy of a release notebook, with a kernel of its own, and run its imports."""
-    copy = f"{uuid.uuid4().hex}.ipynb"
-    shutil.copy(RELEASE / name / f"{name}.ipynb", lab.folder / copy)
-    page.goto(f"{lab.address}/lab/tree/{copy}?reset")
+    folder = uuid.uuid4().hex
+    shutil.copytree(RELEASE / name, lab.folder / folder)
+    page.goto(f"{lab.address}/lab/tree/{folder}/{name}.ipynb?reset")
     page.get_by_text("| Idle").wait_for()
     first = page.locator(".jp-CodeCell").first
     first.locator(".cm-content").click()

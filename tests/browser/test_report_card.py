@@ -1,7 +1,10 @@
 """A student types a solution into JupyterLab, runs the check by keyboard and reads the card."""
 
+import re
+
 import pytest
-from notebook_page import Lab, open_notebook, solve_and_check
+from jupyter_lab import Lab
+from notebook_page import open_notebook, solve_and_check
 from playwright.sync_api import Page, expect
 
 STUB = "def layer_norm"
@@ -42,3 +45,17 @@ def test_the_card_tells_what_happened(
     expect(result).to_be_visible()
     stderr = "[data-mime-type='application/vnd.jupyter.stderr']"
     expect(page.locator(stderr)).to_have_count(0)
+
+
+def test_moving_a_slider_changes_the_figure(page: Page, lab: Lab) -> None:
+    open_notebook(page, lab, "ex01_basic_implementation")
+    solve_and_check(page, STUB, RIGHT)
+    cell = page.locator(".jp-CodeCell", has_text="row_explorer(layer_norm)").last
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    figure = cell.locator(".widget-html img")
+    expect(figure).to_have_attribute("alt", re.compile("mean 3.00"))
+    slider = cell.locator(".widget-slider .noUi-handle").first
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(figure).to_have_attribute("alt", re.compile("mean 2.50"))

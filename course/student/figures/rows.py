@@ -3,19 +3,24 @@
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from course.student.explorer import Explorer
-from course.student.picture import BLUE, ORANGE, picture
+from course.student.picture import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, picture
 
 LayerNorm = Callable[..., np.ndarray]
+
+GROUPS = [BLUE, ORANGE, GREEN, RED, PURPLE, SKY]
+# The axes stay as they are while sliders move, so that a move is seen as one.
+BINS = np.linspace(-12, 12, 97)
 
 
 @picture
 def shared_statistics() -> tuple[Figure, str]:
     """Which entries of a (batch, features) array share a mean: a row, or a column."""
     batch, features = 4, 6
-    figure = Figure(figsize=(7, 2.6))
+    figure = Figure(figsize=(8, 3.2))
     for axes, axis, title in zip(
         figure.subplots(1, 2),
         (0, 1),
@@ -23,7 +28,7 @@ def shared_statistics() -> tuple[Figure, str]:
         strict=True,
     ):
         groups = np.indices((batch, features))[axis]
-        axes.imshow(groups, cmap="tab10", vmin=0, vmax=9, alpha=0.6)
+        axes.imshow(groups, cmap=ListedColormap(GROUPS), vmin=0, vmax=features - 1, alpha=0.6)
         for row in range(batch):
             for column in range(features):
                 axes.text(column, row, groups[row, column] + 1, ha="center", va="center")
@@ -87,25 +92,20 @@ def _row_histograms(
     row = np.random.default_rng(3).gamma(2.0, size=512)
     x = offset + scale * (row - row.mean()) / row.std()
     y = layer_norm(x[None], np.full(512, gamma), np.full(512, beta), 10.0**log_eps)[0]
-    figure = Figure(figsize=(8, 2.8))
-    limit = max(6.0, np.abs(x).max(), np.abs(y).max())
+    before, after = (f"mean {v.mean():z.2f}, standard deviation {v.std():.2f}" for v in (x, y))
+    figure = Figure(figsize=(8, 3))
     for axes, values, colour, title in zip(
         figure.subplots(1, 2, sharey=True),
         (x, y),
         (ORANGE, BLUE),
-        ("Before", "After layer_norm"),
+        (f"Before\n{before}", f"After layer_norm\n{after}"),
         strict=True,
     ):
-        axes.hist(values, bins=40, color=colour)
+        axes.hist(values, bins=BINS, color=colour)
         axes.axvline(values.mean(), color="black", linewidth=1, linestyle="--")
-        axes.set(
-            title=f"{title}: mean {values.mean():z.2f}, standard deviation {values.std():.2f}",
-            xlabel="value of a feature",
-            xlim=(-limit, limit),
-        )
-    figure.axes[0].set_ylabel("features")
-    before, after = (f"{v.mean():z.2f}, standard deviation {v.std():.2f}" for v in (x, y))
+        axes.set(title=title, xlabel="value of a feature", xlim=(BINS[0], BINS[-1]))
+    figure.axes[0].set_ylabel("number of features")
     return figure, (
-        f"Histograms of one row of 512 features. Before: mean {before}. After, with eps"
-        f" 1e{log_eps:g}, gamma {gamma:g}, beta {beta:g}: mean {after}."
+        f"Histograms of one row of 512 features. Before: {before}. After, with eps"
+        f" 1e{log_eps:g}, gamma {gamma:g}, beta {beta:g}: {after}."
     )
