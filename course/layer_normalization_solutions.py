@@ -27,3 +27,100 @@ def layer_norm(x, gamma, beta, eps=1e-5):
     var = x.var(axis=-1, keepdims=True)  # (..., 1)
     x_hat = (x - mean) / np.sqrt(var + eps)  # (..., features)
     return gamma * x_hat + beta
+
+
+# Exercise 2: Forward and backward pass
+
+
+class LayerNorm:
+    """
+    Layer normalization over the last axis, with the gradients for training it.
+
+    You write `forward` here. Task 3 writes `backward`, and attaches it to this class.
+
+    Args:
+        normalized_shape: The number of features, the length of the last axis of the input
+        eps: Small constant for numerical stability
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        self.gamma = np.ones(normalized_shape)
+        self.beta = np.zeros(normalized_shape)
+        self.eps = eps
+
+        # For storing intermediate values
+        self.input = None
+        self.normalized = None
+        self.mean = None
+        self.var = None
+
+    def forward(self, x):
+        """
+        Forward pass of Layer Normalization
+
+        Args:
+            x: Input array of shape (..., features), often (batch_size, features)
+
+        Returns:
+            Normalized array of same shape as x, scaled by gamma and shifted by beta
+        """
+        # 1. Calculate mean and variance along the feature dimension
+        # 2. Normalize the input
+        # 3. Store what backward will need
+        # 4. Scale and shift with self.gamma and self.beta
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)  # (..., 1)
+        self.var = x.var(axis=-1, keepdims=True)  # (..., 1)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)  # (..., features)
+        return self.gamma * self.normalized + self.beta  # (..., features)
+
+
+def parameter_gradients(dout, normalized):
+    """
+    Gradients of the loss with respect to gamma and beta.
+
+    Args:
+        dout: Gradient of loss with respect to output, of shape (..., features)
+        normalized: Normalized input x_hat, before gamma and beta, of shape (..., features)
+
+    Returns:
+        dgamma: Gradient of loss with respect to gamma, of shape (features,)
+        dbeta: Gradient of loss with respect to beta, of shape (features,)
+    """
+    # 1. Find the leading axes: all but the last
+    # 2. dgamma: multiply entry by entry, then sum over the leading axes
+    # 3. dbeta: sum over the leading axes
+    leading = tuple(range(dout.ndim - 1))
+    dgamma = (dout * normalized).sum(axis=leading)  # (features,)
+    dbeta = dout.sum(axis=leading)  # (features,)
+    return dgamma, dbeta
+
+
+def backward(self, dout):
+    """
+    Backward pass of Layer Normalization
+
+    Args:
+        self: The LayerNorm whose forward was called last
+        dout: Gradient of loss with respect to output, of shape (..., features)
+
+    Returns:
+        dx: Gradient of loss with respect to input, of the shape of dout
+        dgamma: Gradient of loss with respect to gamma, of shape (features,)
+        dbeta: Gradient of loss with respect to beta, of shape (features,)
+    """
+    # 1. dgamma and dbeta, from dout as it came in
+    # 2. g: through gamma
+    # 3. The two means over the features
+    # 4. dx: three terms, times rstd
+    x_hat = self.normalized  # (..., features)
+    dgamma, dbeta = parameter_gradients(dout, x_hat)  # (features,)
+    rstd = 1 / np.sqrt(self.var + self.eps)  # (..., 1)
+    g = dout * self.gamma  # (..., features)
+    mean_g = g.mean(axis=-1, keepdims=True)  # (..., 1)
+    mean_g_x_hat = (g * x_hat).mean(axis=-1, keepdims=True)  # (..., 1)
+    dx = rstd * (g - mean_g - x_hat * mean_g_x_hat)  # (..., features)
+    return dx, dgamma, dbeta
+
+
+LayerNorm.backward = backward

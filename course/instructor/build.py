@@ -99,6 +99,7 @@ def execute(notebook: NotebookNode) -> None:
             resources={"metadata": {"path": folder}},
             store_widget_state=False,
             record_timing=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # for why, see nbgrader_config.py
         )
         client.execute()
     notebook.metadata.language_info = {"name": "python"}
