@@ -2,6 +2,8 @@
 """The reference solutions, in exercise order."""
 
 import numpy as np
+import torch
+from torch import nn
 
 # Exercise 1: Basic implementation
 
@@ -124,3 +126,52 @@ def backward(self, dout):
 
 
 LayerNorm.backward = backward
+
+
+# Exercise 3: PyTorch implementation
+
+
+class CustomLayerNorm(nn.Module):
+    """
+    Layer normalization over the last dims of x, with a learnable scale and shift.
+
+    Args:
+        normalized_shape: the lengths of the last dims of x, which share one mean and one
+            variance: an int (the last dim alone), or a tuple, list or torch.Size of ints
+        eps: Small constant for numerical stability
+
+    Learnable parameters, each an nn.Parameter of shape normalized_shape. Any names will do,
+    but only with PyTorch's, given here, a state_dict moves to and from nn.LayerNorm:
+        weight: the scale, starting at ones
+        bias: the shift, starting at zeros
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        # 1. Make a tuple of normalized_shape, whichever of its forms was given
+        # 2. Keep what forward needs, and create the two parameters
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(normalized_shape)
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(self.normalized_shape))
+        self.bias = nn.Parameter(torch.zeros(self.normalized_shape))
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (*, *normalized_shape), in the dtype of the parameters
+
+        Returns:
+            Normalized tensor of same shape and dtype as x
+        """
+        # 3. If x is float16 or bfloat16, go on with it in float32
+        # 4. Calculate mean and variance over the last dims, as many as normalized_shape has
+        # 5. Normalize the input
+        # 6. Scale and shift, and give the result the dtype of x
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-len(self.normalized_shape), 0))
+        mean = wide.mean(dims, keepdim=True)  # (*, 1, ..., 1)
+        var = (wide - mean).square().mean(dims, keepdim=True)  # (*, 1, ..., 1)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)  # (*, *normalized_shape)
+        return (x_hat * self.weight + self.bias).to(x.dtype)

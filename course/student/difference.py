@@ -98,7 +98,9 @@ def _pattern(yours: np.ndarray, right: np.ndarray) -> Iterator[str]:
     rtol, atol = 1e-5, 1e-7
     offset = yours - right
     ratio = yours / np.where(right == 0, np.nan, right)
-    if np.allclose(offset, offset.flat[0], rtol, atol) and abs(offset.flat[0]) > 1e-3:
+    if not yours.any():
+        yield "Every value of yours is 0."
+    elif np.allclose(offset, offset.flat[0], rtol, atol) and abs(offset.flat[0]) > 1e-3:
         yield f"Every value is off by the same amount: yours is expected + ({offset.flat[0]:.4g})."
     elif np.allclose(ratio, ratio.flat[0], rtol, atol) and abs(ratio.flat[0] - 1) > 1e-3:
         yield f"Every value is off by the same factor: yours is {ratio.flat[0]:.4g} x expected."

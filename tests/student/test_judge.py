@@ -96,6 +96,7 @@ def test_not_implemented_everywhere_is_not_started() -> None:
     [
         (RIGHT[0] * 3, "off by the same factor: yours is 3 x expected"),
         (RIGHT[0] - 0.5, "off by the same amount: yours is expected + (-0.5)"),
+        (RIGHT[0] * 0, "Every value of yours is 0."),
         ([1.0, 2.0], "has shape (2,); expected (3,)"),
         ([1.0, np.nan, 3.0], "1 of 3 values of `output` are NaN or infinite"),
         ([1.0, 2.5, 3.0], "1 of 3 values of `output` are off; the largest error is 0.5"),
