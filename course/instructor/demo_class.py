@@ -1,5 +1,6 @@
 """A demo class: fictional students with right solutions, known mistakes and unfinished work."""
 
+from itertools import takewhile
 from pathlib import Path
 
 import nbformat
@@ -10,12 +11,12 @@ from course.instructor.submission import filled_in, reference_sources, typed
 from course.instructor.task import Task, all_tasks
 
 STUDENTS = 12
-SEED = 20
+SEED = 0
 
-# How often a student's solution of a task is of each kind.
-KINDS = {"right": 0.55, "mistaken": 0.3, "unfinished": 0.1, "raising": 0.05}
+# How often a student's notebook is of each kind.
+KINDS = {"right": 0.45, "mistaken": 0.35, "unfinished": 0.1, "broken": 0.1}
 
-RAISING = "\n\n{defines} = None  # I will come back to this"
+BROKEN = "\n\n{defines} = None  # I will come back to this\n"
 
 
 def write_demo_class(folder: Path) -> list[str]:
@@ -28,25 +29,28 @@ def write_demo_class(folder: Path) -> list[str]:
     students = [f"student-{number:02}" for number in range(1, STUDENTS + 1)]
     for student in students:
         for name in (path.stem for path in text_notebooks()):
-            sources = {
-                task: source
-                for task, reference in reference_sources(name).items()
-                if (source := _work(tasks[task], reference, rng))
-            }
+            sources = _work(tasks, reference_sources(name), rng)
             path = folder / student / name / f"{name}.ipynb"
             path.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(filled_in(name, sources), path)
     return students
 
 
-def _work(task: Task, reference: str, rng: np.random.Generator) -> str:
-    """What one student wrote for one task; empty where they have not started."""
+def _work(
+    tasks: dict[str, Task], reference: dict[str, str], rng: np.random.Generator
+) -> dict[str, str]:
+    """What one student wrote in one notebook: one task in a way of their own, the rest by the book.
+
+    A right solution of their own is of the last task: the later ones may build on how the book
+    did the earlier ones.
+    """
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    task = tasks[rng.choice(list(reference)) if kind != "right" else list(reference)[-1]]
+    book = reference[task.id]
     if kind == "unfinished":
-        return ""
-    if kind == "raising":
-        return reference + RAISING.format(defines=task.defines)
-    solutions = (
-        task.right_solutions if kind == "right" else [mistake.solution for mistake in task.mistakes]
-    )
-    return typed(task, solutions[rng.integers(len(solutions))], reference)
+        return dict(takewhile(lambda done: done[0] != task.id, reference.items()))
+    if kind == "broken":
+        return reference | {task.id: book + BROKEN.format(defines=task.defines)}
+    mistakes = [mistake.solution for mistake in task.mistakes]
+    solutions = task.right_solutions if kind == "right" else mistakes
+    return reference | {task.id: typed(task, solutions[rng.integers(len(solutions))], book)}

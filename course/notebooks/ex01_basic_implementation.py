@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Exercise 1: Basic implementation
 #
-# Every Transformer you have heard of calls layer normalization dozens of times for each word it
-# reads. It is four lines of NumPy, and most people's first version has a mistake in it that
-# no error message shows. By the end of this notebook you can
+# A Transformer like BERT or GPT-2 calls layer normalization dozens of times for each word it reads.
+# It is four lines of NumPy, and most people's first version has a mistake in it that no error
+# message shows. By the end of this notebook you can
 #
 # - compute layer normalization by hand and with NumPy, for arrays of any rank,
 # - say which numbers share a mean, and why it is not the batch,
@@ -16,6 +16,7 @@ import numpy as np
 
 from course import check
 from course.student.figures.rows import batch_before_and_after, row_explorer, shared_statistics
+from course.student.waiting import waits_for
 
 # %% [markdown]
 # ## The idea
@@ -139,8 +140,9 @@ check("ex01_layer_norm", layer_norm)
 #
 # </details>
 #
-# If a case fails and you want to hold it in your hands, `check.last_failure()` gives you its inputs,
-# your outputs and the expected ones as arrays.
+# If a case fails and you want to hold it in your hands, `case = check.last_failure()` gives it to you:
+# `case.inputs["x"]` is what your function was called with, `case.outputs["output"]` what it returned,
+# and `case.expected["output"]` what was expected.
 #
 # ## See it
 #
@@ -187,25 +189,23 @@ def identities(norm):
     }
 
 
-try:
+with waits_for(layer_norm):
     for identity, violation in identities(layer_norm).items():
         size = np.abs(violation).max()
         print(f"{'holds' if size < 1e-10 else f'off by {size:.2g}':>14}  {identity}")
-except NotImplementedError:
-    print("These identities wait for your `layer_norm`.")
 
 # %% [markdown]
 # ## What the paper found
 #
 # Table 1 of Ba, Kiros and Hinton (2016) lists what a normalised layer $y = \mathrm{norm}(xW)$ does
-# not notice. We can fill in two of its rows with your function: layer norm, and batch norm,
-# which is your function applied to the transposed array. A change that leaves every output within
+# not notice. We can fill in what it says of two norms with your function: layer norm, and batch
+# norm, which is your function applied to the transposed array. A change that leaves every output within
 # 0.001 counts as invisible.
 
 
 # %%
 def invariance_table(norm):
-    """Two rows of Table 1 of Ba, Kiros and Hinton (2016), by experiment."""
+    """What Table 1 of Ba, Kiros and Hinton (2016) says of two norms, by experiment."""
     rng = np.random.default_rng(1)
     x, w = rng.normal(size=(64, 10)), rng.normal(size=(10, 16))
 
@@ -231,10 +231,8 @@ def invariance_table(norm):
         print(f"{name:28} batch norm: {verdicts[0]:10} layer norm: {verdicts[1]}")
 
 
-try:
+with waits_for(layer_norm):
     invariance_table(layer_norm)
-except NotImplementedError:
-    print("This table waits for your `layer_norm`.")
 
 # %% [markdown]
 # All twelve entries agree with the paper's table. At this size there is nothing to average over: the

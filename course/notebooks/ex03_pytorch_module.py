@@ -24,6 +24,7 @@ from course.student.figures.norm_module import (
     shared_over_dims,
     summed_in_half,
 )
+from course.student.waiting import waits_for
 
 # %% [markdown]
 # ## The idea
@@ -258,12 +259,8 @@ def there_and_back(layer):
     print("same output:", torch.allclose(again(x), theirs(x), atol=1e-5))
 
 
-try:
+with waits_for(CustomLayerNorm):
     there_and_back(CustomLayerNorm((2, 3)))
-except NotImplementedError:
-    print("The move waits for your `CustomLayerNorm`.")
-except Exception as error:
-    print(f"This does not work with your `CustomLayerNorm` yet: {type(error).__name__}: {error}")
 
 # %% [markdown]
 # `torch.autograd.gradcheck` holds a gradient against finite differences, in float64 and for every
@@ -286,12 +283,8 @@ def gradients_are_right(layer):
     print("gradgradcheck:", torch.autograd.gradgradcheck(function, inputs, raise_exception=False))
 
 
-try:
+with waits_for(CustomLayerNorm):
     gradients_are_right(CustomLayerNorm((2, 3), eps=0.1))
-except NotImplementedError:
-    print("These two checks wait for your `CustomLayerNorm`.")
-except Exception as error:
-    print(f"This does not work with your `CustomLayerNorm` yet: {type(error).__name__}: {error}")
 
 # %% [markdown]
 # Last, the use of it: a small network that learns a curved function, once with your layer and once
@@ -319,16 +312,12 @@ def train(norm, steps=200):
     return losses
 
 
-try:
+with waits_for(CustomLayerNorm):
     yours, theirs = train(CustomLayerNorm(16)), train(nn.LayerNorm(16))
     print(f"loss at the first step: {yours[0]:.3f} with yours, {theirs[0]:.3f} with nn.LayerNorm")
     print(f"loss at the last step:  {yours[-1]:.3f} with yours, {theirs[-1]:.3f} with nn.LayerNorm")
     furthest = max(abs(one - other) for one, other in zip(yours, theirs, strict=True))
     print("the same to 0.000001 at every step:", furthest < 1e-6)
-except NotImplementedError:
-    print("The training waits for your `CustomLayerNorm`.")
-except Exception as error:
-    print(f"This does not work with your `CustomLayerNorm` yet: {type(error).__name__}: {error}")
 
 # %% [markdown]
 # ## What the papers found

@@ -9,6 +9,8 @@ from typing import Any, ParamSpec
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from course.student.waiting import why_not
+
 P = ParamSpec("P")
 
 # Okabe and Ito's colours, as in the style sheet, for figures that give each thing its own.
@@ -68,13 +70,8 @@ def picture(draw: Callable[P, tuple[Figure, str]]) -> Callable[P, Picture | Note
             with style.context(_STYLE):
                 figure, text = draw(*args, **kwargs)
                 return Picture(png_of(figure), text)
-        except NotImplementedError:
-            return Note(f"This figure waits for your `{awaited}`.")
         except Exception as error:
-            return Note(
-                f"This figure cannot be drawn with your `{awaited}` yet: {type(error).__name__}:"
-                f" {error}. Its check above says more."
-            )
+            return Note(why_not(error, awaited, "This figure"))
 
     return show
 

@@ -48,7 +48,7 @@ def test_a_figure_waits_for_unwritten_code() -> None:
 def test_a_figure_says_why_it_cannot_be_drawn() -> None:
     shown = batch_before_and_after(lambda *_: None)
     assert isinstance(shown, Note)
-    assert "cannot be drawn with your `<lambda>` yet: " in shown.text
+    assert "does not work with your `<lambda>` yet: " in shown.text
 
 
 def test_an_explorer_draws_what_its_sliders_say() -> None:
