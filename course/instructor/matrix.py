@@ -6,10 +6,11 @@ from typing import Any
 
 from course import layer_normalization_solutions as reference
 from course.instructor.task import PUBLISHED_SEED, Task
-from course.student.answer_key import AnswerKey
 from course.student.judge import Report, judge
 
 FRESH_SEEDS = range(1, 21)
+
+RIGHT, MISTAKE, COMBINATION = "right solution", "known mistake", "combination"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Row:
 
     Args:
         task: the task's id.
-        kind: "known mistake", "combination" or "right solution".
+        kind: "right solution", "known mistake" or "combination".
         name: the known mistake's name, or the solution's.
         surprises: a sentence for each key on which it did not fare as it must.
     """
@@ -33,53 +34,39 @@ def kill_matrix(tasks: Iterable[Task]) -> Iterator[Row]:
     """Try every solution of every task on the published key and on 20 fresh ones."""
     for task in tasks:
         keys = {seed: task.key(seed) for seed in (PUBLISHED_SEED, *FRESH_SEEDS)}
-
-        def row(
-            kind: str,
-            name: str,
-            solution: Callable[..., Any],
-            surprise: Callable[[Report], str],
-            task: Task = task,
-            keys: dict[int, AnswerKey] = keys,
-        ) -> Row:
-            found = (
-                (seed, surprise(judge(key, task.outcomes(solution, key))))
-                for seed, key in keys.items()
-            )
-            return Row(task.id, kind, name, tuple(f"key {s}: {what}" for s, what in found if what))
-
-        right_solutions = {
-            "the oracle": task.oracle,
-            "the reference": getattr(reference, task.defines),
-            **{solution.__name__: solution for solution in task.right_solutions},
-        }
-        for name, solution in right_solutions.items():
-            yield row("right solution", name, solution, _not_full_marks)
-        for mistake in task.mistakes:
-            yield row(
-                "known mistake",
-                mistake.name,
-                mistake.solution,
-                lambda report, name=mistake.name: _not_named(report, [name]),  # type: ignore[misc]
-            )
-        for solution in task.combinations:
-            yield row(
-                "combination",
-                solution.__name__,
-                solution,
-                lambda report: _not_named(report, []),
-            )
+        for kind, name, solution in _solutions(task):
+            reports = {seed: judge(key, task.outcomes(solution, key)) for seed, key in keys.items()}
+            surprises = {
+                seed: _surprise(kind, name, report, reports[PUBLISHED_SEED].score)
+                for seed, report in reports.items()
+            }
+            told = tuple(f"key {seed}: {what}" for seed, what in surprises.items() if what)
+            yield Row(task.id, kind, name, told)
 
 
-def _not_full_marks(report: Report) -> str:
+def _solutions(task: Task) -> Iterator[tuple[str, str, Callable[..., Any]]]:
+    yield RIGHT, "the oracle", task.oracle
+    yield RIGHT, "the reference", getattr(reference, task.defines)
+    for solution in task.right_solutions:
+        yield RIGHT, solution.__name__, solution
+    for mistake in task.mistakes:
+        yield MISTAKE, mistake.name, mistake.solution
+    for solution in task.combinations:
+        yield COMBINATION, solution.__name__, solution
+
+
+def _surprise(kind: str, name: str, report: Report, published_score: float) -> str:
+    """What is not as it must be, or nothing."""
     failure = report.first_failure
-    if failure is None:
-        return ""
-    return f"fails {failure.case.name!r}: {' '.join(report.description)}"
-
-
-def _not_named(report: Report, names: list[str]) -> str:
-    if report.first_failure is None or report.score >= report.points:
+    if kind == RIGHT:
+        return f"fails {failure.case.name!r}: {' '.join(report.description)}" if failure else ""
+    if failure is None or report.score >= report.points:
         return "gets full marks"
     found = [mistake.name for mistake in report.diagnosis]
-    return "" if found == names else f"named {found}, expected {names}"
+    expected = [name] if kind == MISTAKE else []
+    if found != expected:
+        return f"named {found}, expected {expected}"
+    # Two students with the same mistake must not get different grades.
+    if kind == MISTAKE and report.score != published_score:
+        return f"scores {report.score:g}, but {published_score:g} on the published key"
+    return ""

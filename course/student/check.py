@@ -1,5 +1,6 @@
 """The check: one line in a notebook that shows a report card and is worth its score."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,14 @@ class FailingCase:
         inputs: what your code was called with, by name.
         outputs: what it gave, by name; empty if it raised.
         expected: what was expected, by name.
+        error: what it raised, or empty.
     """
 
     name: str
     inputs: PlainValues
     outputs: PlainValues
     expected: PlainValues
+    error: str = ""
 
     def __repr__(self) -> str:
         """The case in a few lines: names, dtypes and shapes."""
@@ -33,6 +36,7 @@ class FailingCase:
         for kind in ("inputs", "outputs", "expected"):
             values = getattr(self, kind).items()
             lines += [f"  .{kind}[{name!r}]: {describe(value)}" for name, value in values]
+        lines += [f"  .error: {self.error}"] if self.error else []
         return "\n".join(lines)
 
 
@@ -62,7 +66,7 @@ class Check:
         key = published_key(task)
         probe = probe_of(task)
         self._report = judge(key, [run(probe, objects, case.inputs) for case in key.cases])
-        display(ReportCard(self._report))
+        display(ReportCard(self._report, warning=_stale_warning()))
         return self._report.score
 
     def last_failure(self) -> FailingCase | None:
@@ -71,9 +75,30 @@ class Check:
         if failure is None:
             print("Nothing has failed in the last check.")
             return None
-        case, outcome = failure.case, failure.outcome
-        expected = {name: case.expected[name] for name in case.judged}
-        return FailingCase(case.name, case.inputs, outcome.outputs, expected)
+        case, outcome, problem = failure.case, failure.outcome, failure.outcome.problem
+        return FailingCase(
+            case.name,
+            # Copies: what a student's code writes into them must not be there the next time.
+            deepcopy(case.inputs),
+            deepcopy(outcome.outputs),
+            deepcopy({name: case.expected[name] for name in case.judged}),
+            f"{problem.kind}: {problem.message}" if problem else "",
+        )
+
+
+def _stale_warning() -> str:
+    """Words of warning where the cell that ran before this one failed, as far as IPython knows."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    before = getattr(shell, "last_execution_result", None)
+    error = before and (before.error_before_exec or before.error_in_exec)
+    if not error:
+        return ""
+    return (
+        f"The cell that you ran last stopped with a {type(error).__name__}. If it holds your"
+        " solution, this card is about the version from before: mend the cell and run it first."
+    )
 
 
 check = Check()

@@ -36,7 +36,8 @@ def describe_difference(case: Case, outcome: Outcome) -> tuple[str, ...]:
     if problem is not None:
         if problem.unusable:
             return ()
-        own_line = (f"Your line: `{problem.line}`",) if problem.line else ()
+        place = f", in `{problem.function}`" if problem.function else ""
+        own_line = (f"Your line{place}: `{problem.line}`",) if problem.line else ()
         return (*own_line, f"{problem.kind}: {problem.message}")
     for name in case.judged:
         value, expected = outcome.outputs.get(name), case.expected[name]

@@ -19,7 +19,7 @@ from course.student.plain import PlainValues, decode_all, encode_all
 
 Probe = Callable[..., PlainValues]
 
-PRINTED_CHARACTERS = 2000
+PRINTED_CHARACTERS = 1000
 
 # Code in these folders is not the student's own, so it is not the line to show them.
 _COURSE = Path(__file__).resolve().parent.parent
@@ -40,11 +40,13 @@ class Problem:
         kind: the name of the exception's class.
         message: the exception's message.
         line: the student's own line that raised it, if there is one.
+        function: the student's function that this line is in.
     """
 
     kind: str
     message: str
     line: str = ""
+    function: str = ""
 
     @property
     def unusable(self) -> bool:
@@ -63,7 +65,7 @@ class Outcome:
     Args:
         outputs: plain values by name; empty when there was a problem.
         problem: what stopped the probe, or None.
-        printed: what the student's code printed, warnings included, cut to 2,000 characters.
+        printed: what the student's code printed, warnings included, cut to 1,000 characters.
     """
 
     outputs: PlainValues = field(default_factory=dict)
@@ -86,9 +88,8 @@ def run(probe: Probe, objects: tuple[Any, ...], inputs: PlainValues) -> Outcome:
         try:
             outputs = probe(*objects, **own_inputs)
         except (Exception, SystemExit) as error:
-            problem = Problem(
-                type(error).__name__, str(error).strip(), _own_line(error.__traceback__)
-            )
+            line, function = _own_line(error.__traceback__)
+            problem = Problem(type(error).__name__, str(error).strip(), line, function)
     return Outcome(outputs, problem, printed.getvalue()[:PRINTED_CHARACTERS])
 
 
@@ -157,10 +158,10 @@ def _printing_captured() -> Iterator[io.StringIO]:
         yield printed
 
 
-def _own_line(trace: TracebackType | None) -> str:
-    """The last line of a traceback that stands in the student's own code."""
-    for frame in reversed(traceback.extract_tb(trace)):
-        path = str(Path(frame.filename).resolve())
-        if not path.startswith((str(_COURSE), *_LIBRARIES)):
-            return (frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip()
-    return ""
+def _own_line(trace: TracebackType | None) -> tuple[str, str]:
+    """The last line of a traceback in the student's own code, and the function it is in."""
+    for frame, number in reversed(list(traceback.walk_tb(trace))):
+        code = frame.f_code
+        if not str(Path(code.co_filename).resolve()).startswith((str(_COURSE), *_LIBRARIES)):
+            return linecache.getline(code.co_filename, number).strip(), code.co_qualname
+    return "", ""

@@ -14,6 +14,21 @@ GRADING = "Grading calls your code with other inputs, so a number copied from he
 GRADED = "These inputs were drawn for this grading; those in your notebook are others."
 LOOK_CLOSER = "To look closer, `case = check.last_failure()` gives you the first case that failed."
 
+# What to do about an error that no known mistake explains, by the name of its class.
+SHAPES_HINT = "Print the shape and dtype of everything on that line, and compare with the message."
+ERROR_HINTS = {
+    "NameError": "A name on that line means nothing yet: look for a slip in its spelling, a missing"
+    " `self.`, or a cell that was not run.",
+    "UnboundLocalError": "The function uses a name before it has given it a value.",
+    "AttributeError": "What stands before the dot has nothing of that name: look for a slip in its"
+    " spelling, and print its type.",
+    "TypeError": "Something was called with, or combined with, what it cannot take. Compare the"
+    " names and number of arguments with the signature, and print the types.",
+    "RecursionError": "A function calls itself without end.",
+    "AssertionError": "An `assert` of yours does not hold for these inputs.",
+    "ModuleNotFoundError": "Use what the notebook imports; nothing else needs to be installed.",
+}
+
 # JupyterLab's own theme colours, so that the card follows a light or dark theme; the fallbacks
 # are for pages without a theme, such as returned feedback.
 _STYLE = """<style>
@@ -52,9 +67,16 @@ section.report-card p > code { background: none; color: inherit; padding: 0;
 class ReportCard:
     """A report, ready to be displayed: `_repr_html_` in a notebook, `str` everywhere else."""
 
-    def __init__(self, report: Report, *, graded: bool = False) -> None:
-        """Take the judge's report, and whether it is a grade or a check in a student's notebook."""
+    def __init__(self, report: Report, *, graded: bool = False, warning: str = "") -> None:
+        """Take the judge's report.
+
+        Args:
+            report: the report.
+            graded: whether it is a grade, and not a check in a student's notebook.
+            warning: a sentence that the student should read before all others.
+        """
         self.report = report
+        self._warning = warning
         self._closing = [GRADED] if graded else [GRADING]
         if report.first_failure and report.started and not graded:
             self._closing.insert(0, LOOK_CLOSER)
@@ -63,13 +85,13 @@ class ReportCard:
         """The card as plain text, complete without colour or pictures."""
         return "\n".join(
             textwrap.fill(line, WIDTH, subsequent_indent=" " * 4) if len(line) > WIDTH else line
-            for line in _text(self.report, self._closing)
+            for line in _text(self.report, self._warning, self._closing)
         )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _html(self.report, self._closing)
+        return _html(self.report, self._warning, self._closing)
 
 
 def _score(report: Report) -> str:
@@ -83,7 +105,9 @@ def _points(points: float) -> str:
 def _summary(report: Report) -> str:
     """One sentence for the whole report."""
     if not report.started:
-        return "Not started yet. Write your solution in the cell above, run it, then run this cell."
+        problem = report.verdicts[0].outcome.problem
+        unwritten = f"`{problem.function}`" if problem and problem.function else "your solution"
+        return f"Not started yet. Write {unwritten} in its cell above, run it, then run this cell."
     count = len(report.verdicts)
     passed = sum(verdict.passed for verdict in report.verdicts)
     if passed == count:
@@ -97,14 +121,12 @@ def _summary(report: Report) -> str:
 
 
 def _diagnosis(report: Report, failure: Verdict) -> list[str]:
-    """What is known about the first failure, as sentences: a headline first."""
+    """What the first failure is, as sentences: a headline first."""
     problem = failure.outcome.problem
-    if problem and not report.diagnosis:
-        if problem.unusable:
-            return [problem.message]
-        return [f"Your code raised {problem.kind}."]
+    if not report.diagnosis and problem:
+        return [problem.message if problem.unusable else f"Your code raised {problem.kind}."]
     if not report.diagnosis:
-        return ["No mistake known to this course explains all of it."]
+        return ["This is not yet right."]
     if len(report.diagnosis) == 1:
         mistake = report.diagnosis[0]
         return [f"This is exactly what you get with: {mistake.name}.", mistake.explanation]
@@ -119,11 +141,15 @@ def _hint(failure: Verdict, diagnosis: Sequence[NamedMistake]) -> list[str]:
     problem = failure.outcome.problem
     if diagnosis:
         return [diagnosis[0].hint]
-    if problem and problem.unusable:
-        return []
     if problem:
-        return ["Read the message, then print the shape and type of everything on that line."]
+        return [] if problem.unusable else [ERROR_HINTS.get(problem.kind, SHAPES_HINT)]
     return [failure.case.hint]
+
+
+def _unexplained(report: Report, failure: Verdict) -> list[str]:
+    if report.diagnosis or failure.outcome.problem:
+        return []
+    return ["No mistake known to this course explains all of it."]
 
 
 def _called(verdict: Verdict) -> str:
@@ -136,8 +162,8 @@ def _printed(report: Report) -> str:
     return next((v.outcome.printed for v in report.verdicts if v.outcome.printed), "").rstrip()
 
 
-def _text(report: Report, closing: Sequence[str]) -> list[str]:
-    lines = [f"{report.title}: {_score(report)}", _summary(report)]
+def _text(report: Report, warning: str, closing: Sequence[str]) -> list[str]:
+    lines = [f"{report.title}: {_score(report)}", *([warning] if warning else []), _summary(report)]
     if not report.started:
         return lines
     lines += [f"  [passed] {v.case.name}" for v in report.verdicts if v.passed]
@@ -147,6 +173,7 @@ def _text(report: Report, closing: Sequence[str]) -> list[str]:
         lines += [f"    {sentence}" for sentence in _diagnosis(report, failure)]
         lines += [f"    {sentence}" for sentence in (*report.description, _called(failure))]
         lines += [f"    Hint: {hint}" for hint in _hint(failure, report.diagnosis)]
+        lines += [f"    {sentence}" for sentence in _unexplained(report, failure)]
         others = [v.case.name for v in report.verdicts if not v.passed and v is not failure]
         if others:
             lines += ["  Failing too, perhaps for the same reason:"]
@@ -156,7 +183,7 @@ def _text(report: Report, closing: Sequence[str]) -> list[str]:
     return [*lines, *closing]
 
 
-def _html(report: Report, closing: Sequence[str]) -> str:
+def _html(report: Report, warning: str, closing: Sequence[str]) -> str:
     failure = report.first_failure
     state = "passed" if failure is None else "failed" if report.started else "unstarted"
     share = 100 * report.score / report.points
@@ -166,7 +193,8 @@ def _html(report: Report, closing: Sequence[str]) -> str:
         f' {_score(report)}">',
         f'<div class="head"><span>{escape(report.title)}</span><span>{_score(report)}</span></div>',
         f'<div class="bar" aria-hidden="true"><div style="width: {share:.0f}%"></div></div>',
-        f"<p>{escape(_summary(report))}</p>",
+        *([f"<p><strong>{_with_code(warning)}</strong></p>"] if warning else []),
+        f"<p>{_with_code(_summary(report))}</p>",
     ]
     if report.started:
         parts += _html_verdicts([v for v in report.verdicts if v.passed])
@@ -204,6 +232,7 @@ def _html_failure(report: Report, failure: Verdict) -> list[str]:
             f"<p><strong>Hint.</strong> {_with_code(hint)}</p>"
             for hint in _hint(failure, report.diagnosis)
         ),
+        *(f'<p class="quiet">{sentence}</p>' for sentence in _unexplained(report, failure)),
         "</div>",
     ]
 

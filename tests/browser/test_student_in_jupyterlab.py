@@ -29,7 +29,11 @@ RAISES = SIGNATURE + "    return gamma * (x - x.means())"
         pytest.param(
             RAISES,
             "0.0",
-            ["raised AttributeError", "Your line: return gamma * (x - x.means())", "x: float64"],
+            [
+                "raised AttributeError",
+                "Your line, in layer_norm: return gamma * (x - x.means())",
+                "x: float64",
+            ],
             id="raises",
         ),
     ],
@@ -45,6 +49,13 @@ def test_the_card_tells_what_happened(
     expect(result).to_be_visible()
     stderr = "[data-mime-type='application/vnd.jupyter.stderr']"
     expect(page.locator(stderr)).to_have_count(0)
+
+
+def test_the_card_warns_when_the_solution_cell_has_just_failed(page: Page, lab: Lab) -> None:
+    open_notebook(page, lab, "ex01_basic_implementation")
+    solve_and_check(page, STUB, RIGHT)
+    card = solve_and_check(page, STUB, RIGHT.replace("beta", "beta)", 1))
+    expect(card).to_contain_text("stopped with a SyntaxError")
 
 
 def test_moving_a_slider_changes_the_figure(page: Page, lab: Lab) -> None:

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from course.student.answer_key import published_key
 from course.student.check import Check
@@ -82,11 +83,13 @@ def words(html: str) -> str:
             raising,
             [
                 "Your code raised AttributeError.",
+                "Your line, in raising: return x.missing",
+                "look for a slip in its spelling",
                 "no attribute 'missing'",
                 "Called with x: float64 (6, 3)",
             ],
         ),
-        (stub, ["0 of 10 points", "Not started yet"]),
+        (stub, ["0 of 10 points", "Not started yet. Write stub in its cell above"]),
         (lambda *_: None, ["is None. Does the code end in a return"]),
         (talkative, ["Your code printed or warned", "<script>alert(1)</script>"]),
     ],
@@ -144,6 +147,35 @@ def test_check_returns_the_score_and_keeps_the_failing_case() -> None:
     assert case.inputs["x"].shape == (6, 3)  # type: ignore[union-attr]
     assert not np.allclose(case.outputs["output"], case.expected["output"])  # type: ignore[arg-type]
     assert "inputs['x']: float64 (6, 3)" in repr(case)
+    case.inputs["x"][...] = 0  # type: ignore[index]
+    again = check.last_failure()
+    assert again is not None
+    assert again.inputs["x"].any()  # type: ignore[union-attr]
+
+
+def test_a_failing_case_that_raised_says_so_in_the_place_of_outputs() -> None:
+    check = Check()
+    check(TASK, raising)
+    assert "error: AttributeError: " in repr(check.last_failure())
+
+
+@pytest.mark.parametrize(
+    ("earlier_cell", "warned"),
+    [("def layer_norm(:", True), ("layer_norm = 1 / 0", True), ("y = 2", False)],
+)
+def test_a_check_warns_when_the_cell_before_it_failed(
+    earlier_cell: str, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = InteractiveShell.instance()
+    shell.run_cell(earlier_cell)
+    capsys.readouterr()
+    shell.user_ns["right"] = right
+    result = shell.run_cell(f"from course import check; check({TASK!r}, right)")
+    InteractiveShell.clear_instance()
+    assert result.result == 10.0
+    shown = capsys.readouterr().out
+    assert ("The cell that you ran last stopped with a" in shown) == warned
+    assert "10 of 10 points" in shown
 
 
 def test_an_unknown_task_is_told_with_those_there_are() -> None:

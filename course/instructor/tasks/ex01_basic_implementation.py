@@ -23,10 +23,14 @@ FLOAT32 = Tolerance(rtol=1e-5, atol=1e-5)
 CONSTANT_FLOAT32 = Tolerance(rtol=0, atol=1e-3)
 # Right solutions in float64 differ by a few hundred units of the last place (2e-16).
 FLOAT64 = Tolerance(rtol=1e-10, atol=1e-10)
-# An offset of 1e4 leaves float32 values a grid of 1e-3, so right answers with a spread of about 2
+# An offset of 1e4 leaves float32 values a grid of 1e-3, so right answers with a spread of 1 to 2
 # are off by up to 2e-3 and a naive running sum by 5e-3. E[x^2] - E[x]^2 is off by 8 in the
 # variance, which is above 0.1 in the output.
 OFFSET_FLOAT32 = Tolerance(rtol=0, atol=0.02)
+
+
+# Where a case is not about eps, eps changes no digit that counts, so that it decides no such case.
+TINY = 1e-8
 
 
 @layer_norm.cases
@@ -34,8 +38,12 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Every axis of a case has its own length, but for the square one."""
     batch, features, seq = (int(n) for n in rng.permutation([3, 4, 5, 6])[:3])
 
-    def draw(*shape, scale=1.0, offset=0.0):
-        return offset + scale * rng.normal(size=shape)
+    def draw(*shape):
+        """Rows, each with a mean of its own and a spread between 2 and 4."""
+        noise = rng.normal(size=shape)
+        noise = noise - noise.mean(axis=-1, keepdims=True)
+        spread = rng.uniform(2, 4, (*shape[:-1], 1)) / noise.std(axis=-1, keepdims=True)
+        return rng.normal(0, 2, (*shape[:-1], 1)) + spread * noise
 
     def inputs(x, **more):
         width = x.shape[-1]
@@ -46,12 +54,10 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             **more,
         }
 
-    # Rows differ in mean and spread, so that statistics over anything but a row are wrong.
-    rows = draw(batch, features, scale=rng.uniform(1, 4, (batch, 1)), offset=draw(batch, 1))
     yield Case(
         "each row of a (batch, features) array is normalised, scaled and shifted",
         points=2,
-        inputs=inputs(rows, eps=1e-5),
+        inputs=inputs(draw(batch, features), eps=TINY),
         tolerance=FLOAT32,
         hint="Work through one row by hand: its mean, its variance, then (x - mean) / sqrt(var + "
         "eps), and only then `gamma` and `beta`. Print each step and compare.",
@@ -59,7 +65,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a square batch, where a wrong axis raises no error",
         points=0.5,
-        inputs=inputs(draw(features, features, scale=2.0), eps=1e-5),
+        inputs=inputs(draw(features, features), eps=TINY),
         tolerance=FLOAT32,
         hint="When batch and features are equal, NumPy broadcasts a (features,) mean along the "
         "wrong axis without complaint. Which shape should the mean have?",
@@ -67,37 +73,35 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "one row without a batch axis, shape (features,)",
         points=1,
-        inputs=inputs(draw(features, scale=2.0), eps=1e-5),
+        inputs=inputs(draw(features), eps=TINY),
         tolerance=FLOAT32,
         hint="The last axis is `axis=-1`, whatever the number of axes before it.",
     )
     yield Case(
         "more axes before the last, shape (batch, seq, heads, features)",
         points=1,
-        inputs=inputs(draw(batch, seq, 2, features, scale=2.0), eps=1e-5),
+        inputs=inputs(draw(batch, seq, 2, features), eps=TINY),
         tolerance=FLOAT32,
         hint="The statistics belong to the last axis alone: `axis=-1` and `keepdims=True`.",
     )
     yield Case(
         "a large eps is honoured, and stands inside the square root",
         points=1,
-        inputs=inputs(draw(batch, features, scale=0.5), eps=float(rng.uniform(0.1, 0.5))),
+        inputs=inputs(draw(batch, features) / 5, eps=float(rng.uniform(0.1, 0.5))),
         tolerance=FLOAT32,
         hint="Use the argument `eps`, add it to the variance, and take the square root of the sum.",
     )
     yield Case(
         "rows of tiny variance, with eps left at its default of 1e-5",
         points=1,
-        inputs=inputs(draw(batch, features, scale=2e-3)),
+        inputs=inputs(draw(batch, features) / 1000),
         tolerance=FLOAT32,
         hint="The variance is about as small as `eps` here, so its default value shows: 1e-5.",
     )
     yield Case(
         "an offset of 10,000 in float32 does not swamp the variance",
         points=1,
-        inputs=inputs(
-            draw(4, 8, scale=2.0, offset=1e4 + 100 * rng.uniform()).astype(np.float32), eps=1e-5
-        ),
+        inputs=inputs((rng.uniform(10_000, 10_100) + draw(4, 8) / 2).astype(np.float32), eps=TINY),
         tolerance=OFFSET_FLOAT32,
         by_values=False,
         hint="Subtract the mean before you square. A difference of two large squares keeps no "
@@ -106,7 +110,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a constant row becomes beta",
         points=0.5,
-        inputs=inputs(np.repeat(draw(batch, 1, offset=2.0), features, axis=1), eps=1e-5),
+        inputs=inputs(np.repeat(rng.normal(2, 1, (batch, 1)), features, axis=1), eps=1e-5),
         tolerance=CONSTANT_FLOAT32,
         hint="The variance of a constant row is 0, and `eps` is there to make 0 / sqrt(0 + eps) "
         "a 0.",
@@ -114,17 +118,25 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a batch of one, and x a view into a larger array",
         points=0.5,
-        inputs=inputs(draw(1, features, scale=2.0), eps=1e-5, strided=True),
+        inputs=inputs(draw(1, features), eps=TINY, strided=True),
         tolerance=FLOAT32,
         hint="Nothing should depend on the batch being larger than one, or on how x lies in "
         "memory.",
+    )
+    yield Case(
+        "x, gamma and beta are left as they were",
+        points=0.5,
+        inputs=inputs(draw(batch, features), eps=TINY),
+        tolerance=FLOAT32,
+        judged=("x", "gamma", "beta"),
+        hint="`x -= mean` writes into the caller's array; `x - mean` makes a new one.",
     )
     yield Case(
         "integers in, fractions out",
         points=0.5,
         inputs=inputs(
             rng.permuted(np.arange(batch * features).reshape(batch, features) ** 2, axis=1),
-            eps=1e-5,
+            eps=TINY,
         ),
         tolerance=FLOAT32,
         hint="The result of dividing integers is a float. An array made like x cannot hold it.",
@@ -132,17 +144,9 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "float64 in, all the digits of float64 out",
         points=0.5,
-        inputs=inputs(draw(batch, features, scale=2.0), eps=1e-5),
+        inputs=inputs(draw(batch, features), eps=TINY),
         tolerance=FLOAT64,
         hint="Let NumPy keep the dtype of x: there is no need for `astype` or `dtype=`.",
-    )
-    yield Case(
-        "x, gamma and beta are left as they were",
-        points=0.5,
-        inputs=inputs(draw(batch, features, scale=2.0), eps=1e-5),
-        tolerance=FLOAT32,
-        judged=("output", "x", "gamma", "beta"),
-        hint="`x -= mean` writes into the caller's array; `x - mean` makes a new one.",
     )
 
 
@@ -246,6 +250,65 @@ def missing_keepdims(x, gamma, beta, eps=1e-5):
     mean = x.mean(axis=-1)
     var = x.var(axis=-1)
     return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+@layer_norm.known_mistake(
+    "missing keepdims on the mean",
+    "Your variance has kept its last axis, your mean has not, so NumPy lines the means up with the "
+    "features instead of the rows.",
+    hint="Print `mean.shape` and `var.shape`: both should be (batch, 1).",
+)
+def missing_keepdims_on_the_mean(x, gamma, beta, eps=1e-5):
+    mean = x.mean(axis=-1)
+    var = x.var(axis=-1, keepdims=True)
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+@layer_norm.known_mistake(
+    "missing keepdims on the variance",
+    "Your mean has kept its last axis, your variance has not, so NumPy lines the variances up with "
+    "the features instead of the rows.",
+    hint="Print `mean.shape` and `var.shape`: both should be (batch, 1).",
+)
+def missing_keepdims_on_the_variance(x, gamma, beta, eps=1e-5):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = x.var(axis=-1)
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+@layer_norm.known_mistake(
+    "missing parentheses around x - mean",
+    "Division binds more tightly than subtraction: only the mean was divided by the standard "
+    "deviation, x was not.",
+    hint="Write the whole numerator in parentheses.",
+)
+def missing_parentheses(x, gamma, beta, eps=1e-5):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = x.var(axis=-1, keepdims=True)
+    return gamma * x - mean / np.sqrt(var + eps) + beta
+
+
+@layer_norm.known_mistake(
+    "the unbiased standard deviation plus eps (two mistakes at once)",
+    "You divided by std(ddof=1) + eps, as a well-known tutorial does. Layer normalization divides "
+    "the sum of squares by D, and adds `eps` inside the square root.",
+    hint="Begin with the variance: `np.var` without `ddof`. Then `eps`, then the square root.",
+)
+def unbiased_and_eps_outside(x, gamma, beta, eps=1e-5):
+    mean = x.mean(axis=-1, keepdims=True)
+    std = x.std(axis=-1, keepdims=True, ddof=1)
+    return gamma * (x - mean) / (std + eps) + beta
+
+
+@layer_norm.known_mistake(
+    "multiplying by the standard deviation",
+    "You multiplied by sqrt(var + eps) where the formula divides by it.",
+    hint="After normalising, a row should have a standard deviation of about 1. Does yours?",
+)
+def multiplied(x, gamma, beta, eps=1e-5):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = x.var(axis=-1, keepdims=True)
+    return gamma * (x - mean) * np.sqrt(var + eps) + beta
 
 
 @layer_norm.known_mistake(
@@ -435,12 +498,29 @@ def min_max(x, gamma, beta, eps=1e-5):
     return gamma * (x - low) / (high - low + eps) + beta
 
 
-@layer_norm.known_mistake(
+writing_into_x = layer_norm.known_mistake(
     "writing into x",
-    "Your output is right, but your function changed the caller's array on the way.",
-    hint="`x = x - mean` makes a new array, `x -= mean` changes the one that was passed.",
+    "Your function changed the caller's array on the way.",
+    hint="`x = x - mean` makes a new array; `x -= mean` and `x[...] = x - mean` change the array "
+    "that was passed.",
 )
+
+
+@writing_into_x
 def in_place(x, gamma, beta, eps=1e-5):
+    x -= x.mean(axis=-1, keepdims=True)
+    x /= np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps)
+    return gamma * x + beta
+
+
+@writing_into_x
+def in_place_through_an_index(x, gamma, beta, eps=1e-5):
+    x[...] = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + eps)
+    return gamma * x + beta
+
+
+@writing_into_x
+def in_place_but_for_integers(x, gamma, beta, eps=1e-5):
     normalized = x if x.dtype.kind == "f" else x.astype(float)
     normalized -= normalized.mean(axis=-1, keepdims=True)
     normalized /= np.sqrt((normalized**2).mean(axis=-1, keepdims=True) + eps)
@@ -473,10 +553,10 @@ def single_precision(x, gamma, beta, eps=1e-5):
 
 
 @layer_norm.combination
-def unbiased_and_eps_outside(x, gamma, beta, eps=1e-5):
+def unbiased_and_hard_coded_eps(x, gamma, beta, eps=1e-5):
     mean = x.mean(axis=-1, keepdims=True)
-    std = x.std(axis=-1, keepdims=True, ddof=1)
-    return gamma * (x - mean) / (std + eps) + beta
+    var = x.var(axis=-1, keepdims=True, ddof=1)
+    return gamma * (x - mean) / np.sqrt(var + 1e-5) + beta
 
 
 @layer_norm.combination
