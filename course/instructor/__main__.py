@@ -67,11 +67,14 @@ def grade() -> None:
         results = runner.grade(submissions, lambda _: progress.advance(bar))
     runner.export(runner.root / "grades.csv")
 
-    scores = runner.scores()
-    table = Table("student", *runner.assignments(), "total", title="Scores")
-    for student, row in scores.items():
-        cells = [f"{cell[0]:g} / {cell[1]:g}" if cell else "-" for cell in row.values()]
-        table.add_row(student, *cells, f"{sum(cell[0] for cell in row.values() if cell):g}")
+    maxima = runner.maxima()
+    table = Table("student", title="Scores")
+    for name, maximum in maxima.items():
+        table.add_column(f"{name.partition('_')[0]}\nof {maximum:g}", justify="right")
+    table.add_column(f"total\nof {sum(maxima.values()):g}", justify="right")
+    for student, row in runner.scores().items():
+        cells = ["-" if score is None else f"{score:g}" for score in row.values()]
+        table.add_row(student, *cells, f"{sum(score or 0 for score in row.values()):g}")
     console.print(table)
     failures = [result for result in results if result.problem]
     for result in failures:

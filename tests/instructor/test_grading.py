@@ -80,15 +80,16 @@ def graded(course: Path) -> tuple[ClassRunner, list[Graded]]:
 
 def test_scores_are_those_of_the_solutions(graded: tuple[ClassRunner, list[Graded]]) -> None:
     scores = {student: row[NAME] for student, row in graded[0].scores().items()}
-    assert scores["student-01"] == (10, 10)
-    assert scores["student-02"] == (9, 10)  # one case of one point shows the default of eps
-    assert scores["student-04"] == (10, 10)
+    assert graded[0].maxima() == {NAME: 10}
+    assert scores["student-01"] == 10
+    assert scores["student-02"] == 9  # one case of one point shows the default of eps
+    assert scores["student-04"] == 10
 
 
 def test_answers_keyed_to_the_published_inputs_earn_nothing(
     graded: tuple[ClassRunner, list[Graded]],
 ) -> None:
-    assert graded[0].scores()["student-03"][NAME] == (0, 10)
+    assert graded[0].scores()["student-03"][NAME] == 0
 
 
 def test_a_damaged_submission_is_told_and_stops_nobody(
@@ -113,7 +114,7 @@ def test_a_cell_that_does_not_run_is_told_by_the_card(
 ) -> None:
     page = (course / "feedback" / "student-05" / NAME / f"{NAME}.html").read_text("utf-8")
     assert "Your code raised NameError" in page
-    assert graded[0].scores()["student-05"][NAME] == (0, 10)
+    assert graded[0].scores()["student-05"][NAME] == 0
 
 
 def test_grades_are_exported(

@@ -79,8 +79,13 @@ class ClassRunner:
             results.append(graded)
         return results
 
-    def scores(self) -> dict[str, dict[str, tuple[float, float] | None]]:
-        """Scores and maxima by student and assignment; None where nothing was submitted."""
+    def maxima(self) -> dict[str, float]:
+        """What each assignment is worth."""
+        with self._gradebook() as gradebook:
+            return {name: gradebook.find_assignment(name).max_score for name in self.assignments()}
+
+    def scores(self) -> dict[str, dict[str, float | None]]:
+        """Scores by student and assignment; None where nothing was submitted."""
         with self._gradebook() as gradebook:
             return {
                 student.id: {
@@ -107,12 +112,12 @@ class ClassRunner:
         return Gradebook(self._course.db_url, self._course.course_id)
 
 
-def _score(gradebook: Gradebook, assignment: str, student: str) -> tuple[float, float] | None:
+def _score(gradebook: Gradebook, assignment: str, student: str) -> float | None:
     try:
-        submission = gradebook.find_submission(assignment, student)
+        score: float = gradebook.find_submission(assignment, student).score
     except MissingEntry:
         return None
-    return submission.score, submission.max_score
+    return score
 
 
 def _reason(result: dict[str, str]) -> str:
