@@ -89,9 +89,9 @@ def parameter_gradients(dout, normalized):
         dgamma: Gradient of loss with respect to gamma, of shape (features,)
         dbeta: Gradient of loss with respect to beta, of shape (features,)
     """
-    # 1. Find the leading axes: all but the last
-    # 2. dgamma: multiply entry by entry, then sum over the leading axes
-    # 3. dbeta: sum over the leading axes
+    # 1. Which axes hold the rows?
+    # 2. What does each entry of the array add to dgamma, and what to dbeta?
+    # 3. Collect it over the rows
     leading = tuple(range(dout.ndim - 1))
     dgamma = (dout * normalized).sum(axis=leading)  # (features,)
     dbeta = dout.sum(axis=leading)  # (features,)

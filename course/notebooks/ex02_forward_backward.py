@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Exercise 2: Forward and backward pass
 #
-# A network learns from gradients, and in a Transformer every one of them passes through dozens of
-# layer normalizations on its way back. A wrong backward pass raises no error. The network still
-# learns, only worse, and nobody can say why. By the end of this notebook you can
+# A network learns from gradients. A Transformer has two layer normalizations in each of its blocks,
+# and their backward passes have a part in what all the weights before them learn. A wrong one
+# raises no error. The network still learns, only worse, and nobody can say why. By the end of this
+# notebook you can
 #
 # - send a gradient backwards through a mean and a variance, with pen and paper and with NumPy,
 # - say what a layer has to remember from its forward pass, and what that costs,
@@ -23,6 +24,7 @@ from course.student.figures.gradients import (
     step_explorer,
     three_terms,
 )
+from course.student.waiting import waits_for
 
 # %% [markdown]
 # ## The idea
@@ -55,27 +57,32 @@ from course.student.figures.gradients import (
 computational_graph()
 
 # %% [markdown]
-# **By hand.** Where the three paths are added up, one formula is left, with `g` for
-# $\texttt{dout} \cdot \gamma$. You will derive it before task 3.
-#
-# $$
-# dx = r \, \bigl( g - \mathrm{mean}(g) - \hat{x} \cdot \mathrm{mean}(g \, \hat{x}) \bigr)
-# $$
-#
-# Take one row with $D = 4$: $x = (1, 5, 1, 5)$, so $\mu = 3$, $\sigma^2 = 4$, and without
-# $\varepsilon$ the reciprocal standard deviation is $r = 1/2$. Let $\gamma = (1, 1, 1, 2)$.
+# **By hand.** Take two rows with $D = 4$, leave $\varepsilon$ out, and let
+# $\gamma = (1, 1, 1, 2)$ and $\beta = (0, 0, 0, 1)$.
 #
 # | step | | | | | |
 # |---|---|---|---|---|---|
-# | $\hat{x} = (x - 3) / 2$ | −1 | 1 | −1 | 1 | |
-# | `dout` | 3 | 1 | 0 | 2 | given |
-# | $g = \texttt{dout} \cdot \gamma$ | 3 | 1 | 0 | 4 | $\mathrm{mean}(g) = 8 / 4 = 2$ |
-# | $g \, \hat{x}$ | −3 | 1 | 0 | 4 | $\mathrm{mean}(g \, \hat{x}) = 2 / 4 = 0.5$ |
-# | $g - 2 - 0.5 \, \hat{x}$ | 1.5 | −1.5 | −1.5 | 1.5 | |
-# | $dx$ | 0.75 | −0.75 | −0.75 | 0.75 | half of the line above |
+# | $x$, row 1 | 1 | 5 | 1 | 5 | $\mu = 3$, $\sigma^2 = 4$, $r = 1/2$ |
+# | $\hat{x}$, row 1 | −1 | 1 | −1 | 1 | |
+# | $y$, row 1 | −1 | 1 | −1 | 3 | the last is $2 \cdot 1 + 1$ |
+# | $x$, row 2 | 2 | 2 | 8 | 8 | $\mu = 5$, $\sigma^2 = 9$, $r = 1/3$ |
+# | $\hat{x}$, row 2 | −1 | −1 | 1 | 1 | |
+# | $y$, row 2 | −1 | −1 | 1 | 3 | |
 #
-# Add up the last line: 0. Multiply it by $\hat{x}$ and add up: 0 again. Neither is an accident, and
-# both will serve as tests.
+# Now the way back, for one parameter. Suppose that `dout` is $(3, 1, 0, 2)$ for row 1 and
+# $(-1, 2, 1, 0)$ for row 2, and raise $\gamma_2$ by 0.1. In row 1, where $\hat{x}_2 = 1$, the
+# output $y_2$ rises by 0.1. In row 2, where $\hat{x}_2 = -1$, it falls by 0.1. The loss weighs both
+# with their `dout`, 1 and 2, and changes by $1 \cdot 0.1 - 2 \cdot 0.1 = -0.1$. So its slope is
+# $-1$: this is `dgamma` for the second feature. Raise $\beta_2$ instead, and $y_2$ rises by 0.1 in
+# both rows. The loss changes by $1 \cdot 0.1 + 2 \cdot 0.1 = 0.3$, so `dbeta` is 3.
+#
+# | gradient | feature 1 | feature 2 | feature 3 | feature 4 |
+# |---|---|---|---|---|
+# | `dgamma` | −2 | −1 | 1 | 2 |
+# | `dbeta` | 2 | 3 | 1 | 2 |
+#
+# Work out the other six yourself. `dx` is harder, because `x` has three paths to take. You will
+# derive it before task 3.
 #
 # ## Predict
 #
@@ -99,10 +106,10 @@ prediction = ""
 # ## Task 1: `forward`
 #
 # Write the forward pass again, this time as a method that also *remembers* what the backward pass
-# will ask for. Looking at the formula for `dx` above, that is `x_hat` and `rstd`, or anything from
-# which you can make these two. The four attributes in `__init__` are a proposal: you may store
-# other things under other names. Only the names `gamma` and `beta`, and the argument `eps`, are
-# fixed.
+# will ask for. A product passes a gradient on to one factor by multiplying it with the other, so
+# the factors of forward are needed once more. `x_hat` and `rstd` are enough, or anything from which
+# you can make these two. The four attributes in `__init__` are a proposal: you may store other
+# things under other names. Only the names `gamma` and `beta`, and the argument `eps`, are fixed.
 #
 # What trips people up:
 #
@@ -165,7 +172,8 @@ check("ex02_forward", LayerNorm)
 # <details><summary>Hint 1: where to start</summary>
 #
 # Your four lines of exercise 1 are nearly enough. `gamma`, `beta` and `eps` are now `self.gamma`,
-# `self.beta` and `self.eps`.
+# `self.beta` and `self.eps`. Try the two rows worked by hand: `LayerNorm(4, eps=0)` gives the
+# numbers of the table exactly.
 #
 # </details>
 # <details><summary>Hint 2: what to store</summary>
@@ -187,9 +195,9 @@ check("ex02_forward", LayerNorm)
 #
 # ## Task 2: `parameter_gradients`
 #
-# Begin with the end of the graph. In $y_i = \gamma_i \hat{x}_i + \beta_i$ the slope of $y_i$ is
-# $\hat{x}_i$ as $\gamma_i$ moves, and 1 as $\beta_i$ moves. But every row uses the same $\gamma_i$.
-# If it moves, all rows move, and their effects on the loss add up:
+# Begin with the end of the graph, $y_i = \gamma_i \hat{x}_i + \beta_i$, and with the two rows
+# worked by hand. Which outputs move when one $\gamma_i$ moves, and how far each? And when one
+# $\beta_i$ moves? That is what these two lines say:
 #
 # $$
 # \frac{\partial L}{\partial \gamma_i} = \sum_{\text{rows}} \texttt{dout}_i \, \hat{x}_i
@@ -199,10 +207,11 @@ check("ex02_forward", LayerNorm)
 #
 # What trips people up:
 #
-# - **Which axes.** A *row* is whatever has features. In an array of shape `(batch, seq, features)`
-#   there are batch × seq rows, and in one of shape `(features,)` there is one.
-# - **Sum or mean.** A sum. If the loss is a mean over the batch, its 1/N has come in with `dout`.
-# - **Shapes.** A gradient has the shape of what it is the gradient of. Here that is `(features,)`.
+# - **Which axes.** A *row* is whatever has features. How many rows are there in an array of shape
+#   `(batch, seq, features)`, and how many in one of shape `(features,)`?
+# - **A loss that is a mean over the batch.** Its 1/N has come in with `dout`. Where does that leave
+#   your own function?
+# - **Shapes.** A gradient has the shape of what it is the gradient of.
 
 
 # %% tags=["solution"]
@@ -218,9 +227,9 @@ def parameter_gradients(dout, normalized):
         dgamma: Gradient of loss with respect to gamma, of shape (features,)
         dbeta: Gradient of loss with respect to beta, of shape (features,)
     """
-    # 1. Find the leading axes: all but the last
-    # 2. dgamma: multiply entry by entry, then sum over the leading axes
-    # 3. dbeta: sum over the leading axes
+    # 1. Which axes hold the rows?
+    # 2. What does each entry of the array add to dgamma, and what to dbeta?
+    # 3. Collect it over the rows
     ### BEGIN SOLUTION
     leading = tuple(range(dout.ndim - 1))
     dgamma = (dout * normalized).sum(axis=leading)  # (features,)
@@ -237,7 +246,8 @@ check("ex02_parameter_gradients", parameter_gradients)
 #
 # Write the loss of two rows for one feature:
 # $L = \texttt{dout}_1 (\gamma \hat{x}_1 + \beta) + \texttt{dout}_2 (\gamma \hat{x}_2 + \beta)$.
-# Take its derivative with respect to $\gamma$, then to $\beta$.
+# Take its derivative with respect to $\gamma$, then to $\beta$, and put in the numbers worked by
+# hand.
 #
 # </details>
 # <details><summary>Hint 2: all axes but the last</summary>
@@ -262,6 +272,7 @@ check("ex02_parameter_gradients", parameter_gradients)
 # Now to `dx`. Take pen and paper. We walk from `y` back to `x`, one box of the graph at a time, and
 # ask at each the same question: *how much does the loss change when this moves a little?* Names
 # begin with `d`: `dvar` is $\partial L / \partial \sigma^2$. Try each step before you unfold it.
+# All of it happens within one row.
 #
 # **Step 1, through gamma.** From `dout`, the gradient of $y_i = \gamma_i \hat{x}_i + \beta_i$, find
 # the gradient of $\hat{x}$. We call it `g`.
@@ -315,7 +326,14 @@ check("ex02_parameter_gradients", parameter_gradients)
 #
 # </details>
 #
-# **The result** is the three-term form you have used by hand:
+# **The result.** Put the steps together. Your `dx` should have three terms, one for each path, and
+# all of them the same factor $r$. Write it in one line before you unfold it.
+#
+# <details><summary>The three-term form</summary>
+#
+# $$
+# dx = r \, \bigl( g - \mathrm{mean}(g) - \hat{x} \cdot \mathrm{mean}(g \, \hat{x}) \bigr)
+# $$
 #
 # | term | path | shape |
 # |---|---|---|
@@ -326,6 +344,22 @@ check("ex02_parameter_gradients", parameter_gradients)
 #
 # In words: from `g`, remove what would move the whole row, and what would stretch it. The layer
 # undoes both, so the loss cannot feel them.
+#
+# </details>
+#
+# **By hand.** Row 1 of the beginning had $\hat{x} = (-1, 1, -1, 1)$ and $r = 1/2$, with
+# $\gamma = (1, 1, 1, 2)$. Does your line give this `dx`?
+#
+# | step | | | | | |
+# |---|---|---|---|---|---|
+# | `dout` | 3 | 1 | 0 | 2 | given |
+# | $g$ | 3 | 1 | 0 | 4 | $\mathrm{mean}(g) = 8 / 4 = 2$ |
+# | $g \, \hat{x}$ | −3 | 1 | 0 | 4 | $\mathrm{mean}(g \, \hat{x}) = 2 / 4 = 0.5$ |
+# | the three terms | 1.5 | −1.5 | −1.5 | 1.5 | for the first entry, $3 - 2 - 0.5 \cdot (-1)$ |
+# | $dx$ | 0.75 | −0.75 | −0.75 | 0.75 | half of the line above |
+#
+# Add up the last line: 0. Multiply it by $\hat{x}$ and add up: 0 again. Neither is an accident, and
+# both will serve as tests.
 #
 # ## Task 3: `backward`
 #
@@ -393,21 +427,31 @@ check("ex02_backward", LayerNorm)
 # ```
 #
 # </details>
-# <details><summary>Hint 2: how many numbers is that?</summary>
+# <details><summary>Hint 2: a TypeError that speaks of NoneType</summary>
+#
+# Something that `backward` reads is still None. The attributes begin as None in `__init__`, and
+# `forward` has to fill those you want to use. Print `layer.normalized`, `layer.mean` and
+# `layer.var` after a forward. If you have changed `forward`, run the cell of the class again, then
+# the cell of `backward`.
+#
+# </details>
+# <details><summary>Hint 3: how many numbers is that?</summary>
 #
 # The mean of `g` is one number a row, and so is the mean of `g * x_hat`. Both need shape
 # `(..., 1)` to be subtracted from a row, as the mean in `forward` did.
 #
 # </details>
-# <details><summary>Hint 3: two of three gradients are done</summary>
+# <details><summary>Hint 4: which gradient goes where</summary>
 #
-# `dgamma, dbeta = parameter_gradients(dout, self.normalized)`, with the `dout` that came in. For
-# `dx` use `g` in all three terms, and `dout` in none.
+# Task 2 has done two of the three gradients: hand it the `dout` that came in, untouched, and what
+# `forward` stored. For `dx` it is the other way round: there `dout` appears only inside `g`.
 #
 # </details>
-# <details><summary>Hint 4: nearly there</summary>
+# <details><summary>Hint 5: nearly there</summary>
 #
 # ```python
+# dgamma, dbeta = parameter_gradients(..., ...)
+# rstd = ...                      # (..., 1), from what forward stored
 # g = ...                         # (..., features)
 # mean_g = ...                    # (..., 1)
 # mean_g_x_hat = ...              # (..., 1)
@@ -415,6 +459,20 @@ check("ex02_backward", LayerNorm)
 # ```
 #
 # </details>
+#
+# If a case fails and you want to hold it in your hands, run it yourself:
+#
+# ```python
+# case = check.last_failure()
+# layer = LayerNorm(case.inputs["x"].shape[-1], case.inputs.get("eps", 1e-5))
+# layer.gamma, layer.beta = case.inputs["gamma"], case.inputs["beta"]
+# y = layer.forward(case.inputs["x"])
+# dx, dgamma, dbeta = layer.backward(case.inputs["dout"])
+# ```
+#
+# Then compare with `case.expected["dx"]`, or whatever `case.expected` holds. Where the inputs have an
+# `earlier_x`, `forward` was called with that first. For a case of task 1 leave the last line out.
+# For one of task 2 call `parameter_gradients(case.inputs["dout"], case.inputs["normalized"])`.
 #
 # ## Three tests of a gradient
 #
@@ -459,12 +517,10 @@ def gradient_check(layer_class):
     }
 
 
-try:
+with waits_for(LayerNorm):
     for name, difference in gradient_check(LayerNorm).items():
         size = np.abs(difference).max()
         print(f"{name:7} {'agrees' if size < 1e-7 else f'differs by up to {size:.2g}'}")
-except NotImplementedError:
-    print("This test waits for your `forward` and `backward`.")
 
 # %% [markdown]
 # Mind what this test cannot see: it compares `backward` with *your own* `forward`. A layer that
@@ -478,12 +534,13 @@ except NotImplementedError:
 #   which for a small $\varepsilon$ is next to nothing: stretching a row changes nothing but the
 #   weight of $\varepsilon$.
 #
-# The last two lines are your friend's test from the beginning, with a plain sum for a loss.
+# The last two lines are your friend's test from the beginning, with a plain sum for a loss: once
+# while gamma is 1 everywhere, and once with an uneven gamma.
 
 
 # %%
 def identities(layer_class):
-    """The largest violation of four statements about dx."""
+    """The largest violation of three statements about dx, then dx for a sum with uneven gamma."""
     rng = np.random.default_rng(1)
     x, dout = rng.normal(1, 2, size=(6, 5)), rng.normal(size=(6, 5))
     eps = 0.3
@@ -496,31 +553,35 @@ def identities(layer_class):
     x_hat = (x - x.mean(axis=1, keepdims=True)) / s[:, None]
     g = dout * layer.gamma
 
-    uneven = layer.backward(np.ones_like(x))[0]
+    plain_sum = np.ones_like(x)
+    uneven = layer.backward(plain_sum)[0]
     fresh = layer_class(5)
     fresh.forward(x)
     return {
         "dx sums to 0 over the features": dx.sum(axis=1),
         "dx . x_hat is (g . x_hat) / s times eps / (var + eps)": (dx * x_hat).sum(axis=1)
         - (g * x_hat).sum(axis=1) / s * eps / (var + eps),
-        "for a plain sum of the outputs dx is 0, while gamma is 1": fresh.backward(np.ones_like(x))[
-            0
-        ],
-        "for a plain sum of the outputs dx is 0, when gamma is uneven": uneven,
-    }
+        "for a plain sum of the outputs dx is 0, while gamma is 1": fresh.backward(plain_sum)[0],
+    }, uneven
 
 
-try:
-    for identity, violation in identities(LayerNorm).items():
+with waits_for(LayerNorm):
+    violations, uneven = identities(LayerNorm)
+    for identity, violation in violations.items():
         size = np.abs(violation).max()
         print(f"{'holds' if size < 1e-12 else f'off by {size:.2g}':>14}  {identity}")
-except NotImplementedError:
-    print("These identities wait for your `forward` and `backward`.")
+    size = np.abs(uneven).max()
+    print("\nFor a plain sum of the outputs, when gamma is uneven:")
+    if size > 1e-12:
+        print(f"dx is not 0, and must not be. Its largest entry has size {size:.2g}.")
+    else:
+        print("dx is 0, and must not be. Does gamma enter it, or does backward return zeros?")
 
 # %% [markdown]
-# With a right backward pass the first three hold and the fourth does not. The third is why the
-# plain sum is a bad test: a backward pass that returns zeros satisfies it. It satisfies the first
-# as well, and fails at the second, where $dx \cdot \hat{x}$ is not 0.
+# The third line is why the plain sum is a bad test: a backward pass that returns zeros satisfies
+# it. It satisfies the first as well, and fails at the second, where $dx \cdot \hat{x}$ is not 0.
+# And it fails at the last: with an uneven gamma some entries of `x_hat` count for more in the sum
+# than others, so `x` can change it.
 #
 # ## See it
 #

@@ -66,15 +66,15 @@ FLOAT64 = Tolerance(rtol=1e-12, atol=1e-12)
 # are off by up to 2e-3. E[x^2] - E[x]^2 is off by 8 in the variance, above 0.1 in the output.
 OFFSET_FLOAT32 = Tolerance(rtol=0, atol=0.02)
 
+# Added to a variance of at least 4, or by mistake to the output, this is lost below the tolerance
+# of float32: what is wrong about eps shows in the cases about eps, and in no other.
+TINY_EPS = 1e-6
+
 GRADIENTS = ("dx", "dgamma", "dbeta")
 
 
 def draw_rows(rng, *shape, spread=(2.0, 4.0), offset=2.0):
-    """Rows with a mean and a standard deviation of their own, the latter within `spread`.
-
-    With a spread of at least 2, an eps of 1e-5 changes no number by more than 2.5e-6 of itself:
-    what is wrong about eps shows in the cases about eps, and in no other.
-    """
+    """Rows with a mean and a standard deviation of their own, the latter within `spread`."""
     noise = rng.normal(size=shape)
     noise = (noise - noise.mean(axis=-1, keepdims=True)) / noise.std(axis=-1, keepdims=True)
     leading = (*shape[:-1], 1)
@@ -103,7 +103,7 @@ def forward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "each row of a (batch, features) array is normalised, scaled and shifted",
         points=1.5,
-        inputs=inputs(draw_rows(rng, batch, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         hint="These are the four steps of exercise 1. Read `self.gamma`, `self.beta` and "
         "`self.eps`, and print each step for one row.",
@@ -111,21 +111,21 @@ def forward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "more axes before the last, shape (batch, seq, heads, features)",
         points=0.5,
-        inputs=inputs(draw_rows(rng, batch, seq, 2, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, batch, seq, 2, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         hint="The statistics belong to the last axis alone: `axis=-1` and `keepdims=True`.",
     )
     yield Case(
         "one row without a batch axis, shape (features,)",
         points=0.25,
-        inputs=inputs(draw_rows(rng, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         hint="The last axis is `axis=-1`, whatever the number of axes before it.",
     )
     yield Case(
         "a square batch, where a wrong axis raises no error",
         points=0.25,
-        inputs=inputs(draw_rows(rng, 4, 4), eps=1e-5),
+        inputs=inputs(draw_rows(rng, 4, 4), eps=TINY_EPS),
         tolerance=FLOAT32,
         hint="When batch and features are equal, NumPy broadcasts a (features,) mean along the "
         "wrong axis without complaint. Which shape should the mean have?",
@@ -152,7 +152,7 @@ def forward_cases(rng: np.random.Generator) -> Iterator[Case]:
         points=0.25,
         inputs=inputs(
             draw_rows(rng, batch, features),
-            eps=1e-5,
+            eps=TINY_EPS,
             earlier_x=draw_rows(rng, batch, features),
         ),
         tolerance=FLOAT32,
@@ -162,7 +162,8 @@ def forward_cases(rng: np.random.Generator) -> Iterator[Case]:
         "an offset of 10,000 in float32 does not swamp the variance",
         points=0.25,
         inputs=inputs(
-            (1e4 + 100 * rng.uniform() + 2 * rng.normal(size=(4, 8))).astype(np.float32), eps=1e-5
+            (1e4 + 100 * rng.uniform() + 2 * rng.normal(size=(4, 8))).astype(np.float32),
+            eps=TINY_EPS,
         ),
         tolerance=OFFSET_FLOAT32,
         by_values=False,
@@ -172,9 +173,9 @@ def forward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "x, gamma and beta are left as they were",
         points=0.25,
-        inputs=inputs(draw_rows(rng, batch, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS),
         tolerance=FLOAT32,
-        judged=("output", "x", "gamma", "beta"),
+        judged=("x", "gamma", "beta"),
         hint="`x -= mean` writes into the caller's array; `x - mean` makes a new one.",
     )
 
@@ -190,6 +191,21 @@ class UnbiasedVariance(LayerNorm):
         self.mean = x.mean(axis=-1, keepdims=True)
         self.var = x.var(axis=-1, keepdims=True, ddof=1)
         self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@forward_task.known_mistake(
+    "the unbiased standard deviation plus eps (two mistakes at once)",
+    "You divided by std(ddof=1) + eps. This divides the sum of squared deviations by D - 1 instead "
+    "of D, and it adds eps after the square root instead of before.",
+    hint="Begin with the variance: `x.var` as it stands, plus `self.eps`, and only then the root.",
+)
+class UnbiasedStdPlusEps(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True, ddof=1)
+        self.normalized = (x - self.mean) / (np.sqrt(self.var) + self.eps)
         return self.gamma * self.normalized + self.beta
 
 
@@ -218,6 +234,21 @@ class NoEps(LayerNorm):
         self.mean = x.mean(axis=-1, keepdims=True)
         self.var = x.var(axis=-1, keepdims=True)
         self.normalized = (x - self.mean) / np.sqrt(self.var)
+        return self.gamma * self.normalized + self.beta
+
+
+@forward_task.known_mistake(
+    "eps added after the division",
+    "You computed (x - mean) / sqrt(var) + eps. The division comes before the sum, so eps shifts "
+    "the result and no longer guards the square root.",
+    hint="Put brackets round what belongs under the root.",
+)
+class EpsAfterDivision(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var) + self.eps
         return self.gamma * self.normalized + self.beta
 
 
@@ -294,6 +325,36 @@ class MissingKeepdims(LayerNorm):
 
 
 @forward_task.known_mistake(
+    "missing keepdims on the mean only",
+    "Your variance has kept its last axis, but your mean has lost it, so NumPy subtracts along the "
+    "features instead of the rows. On a square batch that goes through without an error.",
+    hint="Print `self.mean.shape` and `self.var.shape`: both should be (batch, 1).",
+)
+class MissingKeepdimsOnMean(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1)
+        self.var = x.var(axis=-1, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@forward_task.known_mistake(
+    "missing keepdims on the variance only",
+    "Your mean has kept its last axis, but your variance has lost it, so NumPy divides along the "
+    "features instead of the rows. On a square batch that goes through without an error.",
+    hint="Print `self.mean.shape` and `self.var.shape`: both should be (batch, 1).",
+)
+class MissingKeepdimsOnVariance(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@forward_task.known_mistake(
     "dividing by the variance, not by its square root",
     "You divided by var + eps. The variance is in squared units, its root in those of x.",
     hint="After normalising, a row should have a standard deviation of about 1. Does yours?",
@@ -319,6 +380,35 @@ class NotCentred(LayerNorm):
         self.var = x.var(axis=-1, keepdims=True)
         self.normalized = x / np.sqrt(self.var + self.eps)
         return self.gamma * self.normalized + self.beta
+
+
+@forward_task.known_mistake(
+    "missing brackets in x - mean / sqrt(var + eps)",
+    "A division comes before a subtraction, so only the mean was divided by the standard "
+    "deviation. x itself was not.",
+    hint="After normalising, a row should have a standard deviation of about 1. Does yours?",
+)
+class MissingBrackets(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        self.normalized = x - self.mean / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@forward_task.known_mistake(
+    "missing brackets in gamma * x - mean / sqrt(var + eps) + beta",
+    "Products and quotients come before a subtraction, so gamma met x alone, and the standard "
+    "deviation divided the mean alone.",
+    hint="Compute the normalised row in a line of its own. Has it a standard deviation of about 1?",
+)
+class MissingBracketsInOneLine(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        return self.gamma * x - self.mean / np.sqrt(self.var + self.eps) + self.beta
 
 
 @forward_task.known_mistake(
@@ -443,11 +533,19 @@ class ForwardWritesIntoX(LayerNorm):
 
 
 @forward_task.combination
-class UnbiasedAndEpsOutside(LayerNorm):
+class UnbiasedWithoutGamma(LayerNorm):
     def forward(self, x):
         mean = x.mean(axis=-1, keepdims=True)
-        std = x.std(axis=-1, keepdims=True, ddof=1)
-        return self.gamma * (x - mean) / (std + self.eps) + self.beta
+        std = np.sqrt(x.var(axis=-1, keepdims=True, ddof=1) + self.eps)
+        return (x - mean) / std + self.beta
+
+
+@forward_task.combination
+class MissingBracketsWithoutBeta(LayerNorm):
+    def forward(self, x):
+        mean = x.mean(axis=-1, keepdims=True)
+        var = x.var(axis=-1, keepdims=True)
+        return self.gamma * (x - mean / np.sqrt(var + self.eps))
 
 
 @forward_task.combination
@@ -576,7 +674,7 @@ def parameter_cases(rng: np.random.Generator) -> Iterator[Case]:
         points=0.5,
         inputs=inputs(batch, features),
         tolerance=FLOAT32,
-        judged=(*both, "dout", "normalized"),
+        judged=("dout", "normalized"),
         hint="`dout *= normalized` writes into the caller's array; `dout * normalized` makes a "
         "new one.",
     )
@@ -593,6 +691,26 @@ def first_axis_only(dout, normalized):
 
 
 @parameter_task.known_mistake(
+    "the sum over the last axis but one (axis=-2)",
+    "You summed over one axis. With (batch, seq, features) axis -2 is the sequence, and the batch "
+    "uses the same gamma too; a single row has no such axis.",
+    hint="Sum over all axes but the last, however many there are.",
+)
+def last_axis_but_one(dout, normalized):
+    return (dout * normalized).sum(axis=-2), dout.sum(axis=-2)
+
+
+@parameter_task.known_mistake(
+    "the sum over axes 0 and 1, whatever the rank",
+    "Axes 0 and 1 are the leading ones only while there are three axes. With (batch, features) "
+    "axis 1 is the features, and a number is left instead of an array.",
+    hint="Build the tuple of axes from `dout.ndim`.",
+)
+def first_two_axes(dout, normalized):
+    return (dout * normalized).sum(axis=(0, 1)), dout.sum(axis=(0, 1))
+
+
+@parameter_task.known_mistake(
     "the mean over the rows instead of their sum",
     "You averaged over the rows. The loss contains gamma once a row, and the derivative of a sum "
     "is the sum of the derivatives. If the loss is itself a mean, `dout` has that 1 / N in it.",
@@ -601,6 +719,27 @@ def first_axis_only(dout, normalized):
 def mean_over_rows(dout, normalized):
     axes = tuple(range(dout.ndim - 1))
     return (dout * normalized).mean(axis=axes), dout.mean(axis=axes)
+
+
+@parameter_task.known_mistake(
+    "the mean over axis 0 only",
+    "You averaged over the first axis. The rows have to be added up, not averaged, and they lie "
+    "along every axis but the last.",
+    hint="How many times does the loss contain one entry of gamma?",
+)
+def mean_over_first_axis(dout, normalized):
+    return (dout * normalized).mean(axis=0), dout.mean(axis=0)
+
+
+@parameter_task.known_mistake(
+    "a sum for dgamma, but a mean for dbeta",
+    "Your dgamma is right. Your dbeta is averaged over the rows, although each row adds its own "
+    "contribution to it as well.",
+    hint="Gamma and beta are shared by the same rows. What holds for one holds for the other.",
+)
+def mean_for_dbeta(dout, normalized):
+    axes = tuple(range(dout.ndim - 1))
+    return (dout * normalized).sum(axis=axes), dout.mean(axis=axes)
 
 
 @parameter_task.known_mistake(
@@ -630,6 +769,15 @@ def sum_over_features(dout, normalized):
 )
 def sum_over_everything(dout, normalized):
     return np.sum(dout * normalized), np.sum(dout)
+
+
+@parameter_task.known_mistake(
+    "the mean over everything",
+    "You averaged over all axes, so a single number is left.",
+    hint="Gamma has one entry a feature: the last axis has to stay. And is it a mean?",
+)
+def mean_over_everything(dout, normalized):
+    return np.mean(dout * normalized), np.mean(dout)
 
 
 @parameter_task.known_mistake(
@@ -783,16 +931,16 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "dx of a (batch, features) array",
         points=2,
-        inputs=inputs(draw_rows(rng, batch, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         judged=("dx",),
-        hint="Feed your layer the row worked by hand in this notebook, and compare term by term: "
-        "g, its mean, the mean of g * x_hat, and rstd.",
+        hint="If the check of task 1 does not pass, mend `forward` first. Then feed your layer the "
+        "row worked by hand in this notebook, and compare step by step.",
     )
     yield Case(
         "dx, dgamma and dbeta are returned, in this order",
         points=0.5,
-        inputs=inputs(draw_rows(rng, batch, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         judged=GRADIENTS,
         hint="`dgamma` and `dbeta` are the gradients of task 2: sums over the rows of "
@@ -801,7 +949,7 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "more axes before the last, shape (batch, seq, heads, features)",
         points=1,
-        inputs=inputs(draw_rows(rng, 2, seq, 2, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, 2, seq, 2, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         judged=GRADIENTS,
         hint="The means inside dx run over the last axis alone; the sums of dgamma and dbeta over "
@@ -810,7 +958,7 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "one row without a batch axis, shape (features,)",
         points=0.5,
-        inputs=inputs(draw_rows(rng, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         judged=GRADIENTS,
         hint="Use `axis=-1` for the means. For dgamma and dbeta there is nothing to sum here.",
@@ -818,7 +966,7 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "all axes of the same length, where a wrong axis raises no error",
         points=0.5,
-        inputs=inputs(draw_rows(rng, 4, 4, 4), eps=1e-5),
+        inputs=inputs(draw_rows(rng, 4, 4, 4), eps=TINY_EPS),
         tolerance=FLOAT32,
         judged=GRADIENTS,
         hint="Print the shapes: the means inside dx have shape (..., 1), so they need "
@@ -832,8 +980,8 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
         ),
         tolerance=FLOAT32,
         judged=("dx",),
-        hint="rstd is 1 / sqrt(var + eps), with the layer's own eps, and x_hat was made with the "
-        "same rstd.",
+        hint="If the check of task 1 does not pass, mend `forward` first. rstd is "
+        "1 / sqrt(var + eps), with the layer's own eps, and x_hat was made with the same rstd.",
     )
     yield Case(
         "rows of tiny variance, with eps left at its default of 1e-5",
@@ -841,25 +989,26 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
         inputs=inputs(draw_rows(rng, batch, features, spread=(2e-3, 4e-3), offset=0.0)),
         tolerance=TINY_VARIANCE,
         judged=("dx",),
-        hint="The variance is about as small as eps here. Backward has to use the same "
-        "sqrt(var + eps) as forward.",
+        hint="If the check of task 1 does not pass, mend `forward` first. The variance is about as "
+        "small as eps here, so backward has to use the same sqrt(var + eps) as forward.",
     )
     yield Case(
         "after two forwards, backward belongs to the last",
         points=0.5,
         inputs=inputs(
             draw_rows(rng, batch, features),
-            eps=1e-5,
+            eps=TINY_EPS,
             earlier_x=draw_rows(rng, batch, features),
         ),
         tolerance=FLOAT32,
         judged=GRADIENTS,
-        hint="Every forward has to overwrite all that backward reads.",
+        hint="If the check of task 1 does not pass, mend `forward` first. Every forward has to "
+        "overwrite all that backward reads.",
     )
     yield Case(
         "a second backward gives the same as the first",
         points=0.5,
-        inputs=inputs(draw_rows(rng, batch, features), eps=1e-5, backward_calls=2),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS, backward_calls=2),
         tolerance=FLOAT32,
         judged=GRADIENTS,
         hint="Backward reads what forward stored, and leaves it as it is. It adds to nothing.",
@@ -867,7 +1016,7 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a batch of one",
         points=0.25,
-        inputs=inputs(draw_rows(rng, 1, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, 1, features), eps=TINY_EPS),
         tolerance=FLOAT32,
         judged=GRADIENTS,
         hint="Nothing about dx depends on the other rows of the batch, so one row is enough.",
@@ -875,6 +1024,7 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "float64 in, all the digits of float64 out",
         points=0.25,
+        # TINY_EPS would show at this precision, and a wrong eps has cases of its own.
         inputs=inputs(draw_rows(rng, batch, features), eps=1e-5),
         tolerance=FLOAT64,
         judged=("dx",),
@@ -884,9 +1034,9 @@ def backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "x and dout are left as they were",
         points=0.25,
-        inputs=inputs(draw_rows(rng, batch, features), eps=1e-5),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS),
         tolerance=FLOAT32,
-        judged=("dx", "x", "dout"),
+        judged=("x", "dout"),
         hint="`dout *= gamma` writes into the caller's array; `dout * gamma` makes a new one.",
     )
 
@@ -908,10 +1058,11 @@ class MeanTermMissing(LayerNorm):
 
 
 @backward_task.known_mistake(
-    "the projection term missing from dx",
-    "You left out - x_hat * mean(g * x_hat): the path from x through the variance. Your dx still "
-    "points along x_hat, although stretching a row changes almost nothing.",
-    hint="There are three paths from x to x_hat. Which one do you not have yet?",
+    "the projection term missing from dx, or 0",
+    "The term - x_hat * mean(g * x_hat), the path from x through the variance, is missing, or 0 "
+    "because two means were multiplied: mean(x_hat) is 0, so mean(g) * mean(x_hat) is 0 as well. "
+    "Your dx still points along x_hat, although stretching a row changes almost nothing.",
+    hint="There are three paths from x to x_hat. If you have all three, print each term.",
 )
 class ProjectionMissing(LayerNorm):
     def backward(self, dout):
@@ -1047,8 +1198,9 @@ class ProjectionOnX(LayerNorm):
 
 @backward_task.known_mistake(
     "the projection on x - mean instead of x_hat",
-    "You centred x in the projection term but did not divide it by its standard deviation, so "
-    "the term is too large by a factor of var + eps.",
+    "Your path through the variance is too large by a factor of var + eps: two of its rstd are "
+    "missing. In the three-term form, you centred x in both places but did not divide it by its "
+    "standard deviation. Step by step, that is r where r**3 belongs.",
     hint="x_hat is the centred row times rstd. The term has x_hat in two places.",
 )
 class ProjectionOnCentred(LayerNorm):
@@ -1058,6 +1210,25 @@ class ProjectionOnCentred(LayerNorm):
         g = dout * self.gamma
         projection = centred * (g * centred).mean(axis=-1, keepdims=True)
         dx = (g - g.mean(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "one rstd missing in the path through the variance",
+    "Your path through the variance is too large by a factor of sqrt(var + eps). Step by step, you "
+    "get this from r**2 where r**3 belongs; in the three-term form, from x - mean in one of the "
+    "two places of x_hat.",
+    hint="Write down the derivative of v**(-1/2), then write it with r. Which power of r is it?",
+)
+class VariancePathRstdSquared(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        centred, features = self.input - self.mean, self.input.shape[-1]
+        rstd = 1 / np.sqrt(self.var + self.eps)
+        g = dout * self.gamma
+        dvar = (-0.5 * g * centred * rstd**2).sum(axis=-1, keepdims=True)
+        dcentred = g * rstd + dvar * 2 * centred / features
+        dx = dcentred - dcentred.mean(axis=-1, keepdims=True)
         return dx, dgamma, dbeta
 
 
@@ -1123,6 +1294,23 @@ class RstdMissing(LayerNorm):
         g = dout * self.gamma
         projection = x_hat * (g * x_hat).mean(axis=-1, keepdims=True)
         dx = g - g.mean(axis=-1, keepdims=True) - projection
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "missing brackets: rstd in the first term only",
+    "You multiplied g by rstd, and subtracted the other two terms as they are. A product comes "
+    "before a subtraction.",
+    hint="All three terms are to be multiplied by rstd.",
+)
+class BackwardMissingBrackets(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        rstd = 1 / np.sqrt(self.var + self.eps)
+        g = dout * self.gamma
+        mean_g = g.mean(axis=-1, keepdims=True)
+        dx = rstd * g - mean_g - x_hat * (g * x_hat).mean(axis=-1, keepdims=True)
         return dx, dgamma, dbeta
 
 
@@ -1265,6 +1453,55 @@ class SumsInDx(LayerNorm):
 
 
 @backward_task.known_mistake(
+    "a sum instead of a mean in the mean term only",
+    "You subtracted the sum of g over the features where its mean belongs. Your projection term "
+    "is right.",
+    hint="One entry of x moves the mean of its row by 1 / D only.",
+)
+class SumInMeanTerm(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        g = dout * self.gamma
+        projection = x_hat * (g * x_hat).mean(axis=-1, keepdims=True)
+        dx = (g - g.sum(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "a sum instead of a mean in the projection term only",
+    "You summed g * x_hat over the features and did not divide by D. Your mean term is right.",
+    hint="The variance is a mean over the D features, so its derivative has a 1 / D.",
+)
+class SumInProjection(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        g = dout * self.gamma
+        projection = x_hat * (g * x_hat).sum(axis=-1, keepdims=True)
+        dx = (g - g.mean(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "the size of the batch for D (dout.shape[0])",
+    "You summed over the features, which is right, and divided by the size of the batch. D is the "
+    "number of features.",
+    hint="D is the length of the last axis. Or let `mean` count for you.",
+)
+class DividedByBatch(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        D = dout.shape[0]
+        x_hat = self.normalized
+        g = dout * self.gamma
+        mean_g = g.sum(axis=-1, keepdims=True) / D
+        projection = x_hat * (g * x_hat).sum(axis=-1, keepdims=True) / D
+        dx = (g - mean_g - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
     "means over the batch instead of the features in dx",
     "You averaged over axis 0. That is the backward pass of batch normalization; here the "
     "statistics belong to a row, so their gradients do too.",
@@ -1324,6 +1561,40 @@ class BackwardMissingKeepdims(LayerNorm):
         dx = (g - g.mean(axis=-1) - x_hat * (g * x_hat).mean(axis=-1)) / np.sqrt(
             self.var + self.eps
         )
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "missing keepdims in the mean of g only",
+    "Your mean of g has lost its last axis, so NumPy lines it up with the features instead of the "
+    "rows. Where all axes are equally long that goes through without an error. The mean of "
+    "g * x_hat is right.",
+    hint="Print the shapes of both means: for a (batch, features) array they should be (batch, 1).",
+)
+class BackwardMissingKeepdimsInMeanTerm(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        g = dout * self.gamma
+        projection = x_hat * (g * x_hat).mean(axis=-1, keepdims=True)
+        dx = (g - g.mean(axis=-1) - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "missing keepdims in the mean of g * x_hat only",
+    "Your mean of g * x_hat has lost its last axis, so NumPy lines it up with the features instead "
+    "of the rows. Where all axes are equally long that goes through without an error. The mean of "
+    "g is right.",
+    hint="Print the shapes of both means: for a (batch, features) array they should be (batch, 1).",
+)
+class BackwardMissingKeepdimsInProjection(LayerNorm):
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        g = dout * self.gamma
+        projection = x_hat * (g * x_hat).mean(axis=-1)
+        dx = (g - g.mean(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
         return dx, dgamma, dbeta
 
 
@@ -1481,6 +1752,150 @@ class DxLast(LayerNorm):
 
 
 @backward_task.known_mistake(
+    "a forward that normalises the columns (axis=0)",
+    "Your `forward` takes the statistics over the batch, so `backward` is handed the wrong x_hat "
+    "and rstd. Your `backward` may be right.",
+    hint="Mend task 1 first: its check should pass before this one can.",
+)
+class ForwardOverBatch(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=0, keepdims=True)
+        self.var = x.var(axis=0, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@backward_task.known_mistake(
+    "batch normalization, forward and backward (axis=0)",
+    "Your `forward` takes the statistics over the batch, and your `backward` takes its means there "
+    "too. The two fit together, but layer normalization works within a row.",
+    hint="Mend task 1 first. Then use the same axis in `backward`.",
+)
+class BatchNormalization(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=0, keepdims=True)
+        self.var = x.var(axis=0, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        g = dout * self.gamma
+        projection = x_hat * (g * x_hat).mean(axis=0, keepdims=True)
+        dx = (g - g.mean(axis=0, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "a forward with the unbiased variance (ddof=1)",
+    "Your `forward` divides the squared deviations by D - 1, so `backward` is handed an x_hat and "
+    "an rstd that are too small. Your `backward` may be right.",
+    hint="Mend task 1 first: its check should pass before this one can.",
+)
+class ForwardUnbiased(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True, ddof=1)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@backward_task.known_mistake(
+    "a forward with an eps of its own",
+    "Your `forward` adds 1e-5 whatever `eps` was given to the constructor, so x_hat is wrong "
+    "before `backward` begins. Your `backward` may be right.",
+    hint="Mend task 1 first: where does your `forward` read `self.eps`?",
+)
+class ForwardHardCodedEps(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + 1e-5)
+        return self.gamma * self.normalized + self.beta
+
+
+@backward_task.known_mistake(
+    "an eps of your own in forward and backward",
+    "Both your `forward` and your `backward` add 1e-5 whatever `eps` was given to the constructor.",
+    hint="Mend task 1 first: where does your `forward` read `self.eps`? Then look at `backward`.",
+)
+class HardCodedEpsInBoth(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + 1e-5)
+        return self.gamma * self.normalized + self.beta
+
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        g = dout * self.gamma
+        projection = x_hat * (g * x_hat).mean(axis=-1, keepdims=True)
+        dx = (g - g.mean(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + 1e-5)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "x_hat not stored by forward",
+    "Your `backward` multiplies by something that is None. The attributes in `__init__` begin as "
+    "None, and `forward` has to fill those that `backward` reads: here most likely "
+    "`self.normalized`.",
+    hint="Print what `backward` reads. What is None was never assigned in `forward`.",
+)
+class NormalizedNotStored(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * normalized + self.beta
+
+
+@backward_task.known_mistake(
+    "the variance not stored by forward",
+    "Your `backward` adds eps to something that is None. The attributes in `__init__` begin as "
+    "None, and `forward` has to fill those that `backward` reads: here most likely `self.var`.",
+    hint="Print what `backward` reads. What is None was never assigned in `forward`.",
+)
+class VarianceNotStored(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        self.mean = x.mean(axis=-1, keepdims=True)
+        var = x.var(axis=-1, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+
+@backward_task.known_mistake(
+    "the mean not stored by forward",
+    "Your `backward` subtracts something that is None. The attributes in `__init__` begin as None, "
+    "and `forward` has to fill those that `backward` reads: here most likely `self.mean`.",
+    hint="Print what `backward` reads. What is None was never assigned in `forward`.",
+)
+class MeanNotStored(LayerNorm):
+    def forward(self, x):
+        self.input = x
+        mean = x.mean(axis=-1, keepdims=True)
+        self.var = x.var(axis=-1, keepdims=True)
+        return self.gamma * (x - mean) / np.sqrt(self.var + self.eps) + self.beta
+
+    def backward(self, dout):
+        rstd = 1 / np.sqrt(self.var + self.eps)
+        x_hat = (self.input - self.mean) * rstd
+        dgamma, dbeta = parameter_gradients(dout, x_hat)
+        g = dout * self.gamma
+        mean_g = g.mean(axis=-1, keepdims=True)
+        dx = rstd * (g - mean_g - x_hat * (g * x_hat).mean(axis=-1, keepdims=True))
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
     "the output stored where x_hat belongs",
     "Your `forward` scales and shifts the stored array itself (`*=` writes into it), so `backward` "
     "finds the output where it expects x_hat.",
@@ -1599,6 +2014,23 @@ class WritingIntoDout(LayerNorm):
 
 
 @backward_task.known_mistake(
+    "dout *= gamma before dgamma and dbeta",
+    "You multiplied gamma into `dout` itself, and computed dgamma and dbeta from what it had "
+    "become. They hang on y, before anything has passed through gamma. The caller's array has "
+    "changed as well.",
+    hint="`g = dout * self.gamma` makes a new array, and leaves `dout` for dgamma and dbeta.",
+)
+class WritingIntoDoutFirst(LayerNorm):
+    def backward(self, dout):
+        dout *= self.gamma
+        x_hat = self.normalized
+        dgamma, dbeta = parameter_gradients(dout, x_hat)
+        projection = x_hat * (dout * x_hat).mean(axis=-1, keepdims=True)
+        dx = (dout - dout.mean(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
+        return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
     "writing dx into x",
     "Your gradients are right, but dx was written into the array that `forward` was given.",
     hint="Let the arithmetic make a new array for dx.",
@@ -1693,6 +2125,22 @@ class DgammaFromXAndFirstAxisOnly(LayerNorm):
         projection = x_hat * (g * x_hat).mean(axis=-1, keepdims=True)
         dx = (g - g.mean(axis=-1, keepdims=True) - projection) / np.sqrt(self.var + self.eps)
         return dx, (dout * self.input).sum(axis=0), dout.sum(axis=0)
+
+
+@backward_task.combination
+class ForwardOverBatchAndGammaForgotten(LayerNorm):
+    def forward(self, x):
+        self.mean = x.mean(axis=0, keepdims=True)
+        self.var = x.var(axis=0, keepdims=True)
+        self.normalized = (x - self.mean) / np.sqrt(self.var + self.eps)
+        return self.gamma * self.normalized + self.beta
+
+    def backward(self, dout):
+        dgamma, dbeta = parameter_gradients(dout, self.normalized)
+        x_hat = self.normalized
+        projection = x_hat * (dout * x_hat).mean(axis=-1, keepdims=True)
+        dx = dout - dout.mean(axis=-1, keepdims=True) - projection
+        return dx / np.sqrt(self.var + self.eps), dgamma, dbeta
 
 
 @backward_task.right_solution

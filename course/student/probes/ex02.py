@@ -128,12 +128,17 @@ def _method(layer: Any, name: str) -> Callable[..., Any]:
 
 def _parts(value: Any, names: tuple[str, ...], what: str) -> PlainValues:
     """The arrays that a function returned as a tuple, by name."""
-    wanted = f"{len(names)} arrays were expected: `return {', '.join(names)}`."
+    count = {2: "two", 3: "three"}[len(names)]
+    wanted = f"{count} arrays were expected: `return {', '.join(names)}`."
+    if value is None or value is NotImplemented or value is Ellipsis:
+        as_array(value, what)  # has the words for a missing `return`, and for code not begun
     if not isinstance(value, tuple | list):
-        array = as_array(value, what)
-        raise UnusableError(f"{what} is a single array of shape {array.shape}; {wanted}")
+        shape = getattr(value, "shape", None)
+        given = f"a {type(value).__name__}" if shape is None else f"a single array of shape {shape}"
+        raise UnusableError(f"{what} is {given}; {wanted}")
     if len(value) != len(names):
-        raise UnusableError(f"{what} has {len(value)} parts; {wanted}")
+        parts = f"{len(value)} part{'s' * (len(value) != 1)}"
+        raise UnusableError(f"{what} has {parts}; {wanted}")
     # None in the place of one gradient says that this one is still missing: the others count.
     return {
         name: None if part is None else as_array(part, f"`{name}`, in what you returned,")
