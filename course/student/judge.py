@@ -10,6 +10,9 @@ from course.student.answer_key import AnswerKey, Case, NamedMistake
 from course.student.difference import agree, describe_difference
 from course.student.outcome import Outcome
 
+# With more than these to choose from, a student is sent in too many directions.
+MOST_CLUES = 2
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -29,10 +32,12 @@ class Report:
         title: the task's title.
         points: what the task is worth.
         score: what the student gets.
-        started: False when the code still raises NotImplementedError everywhere.
+        started: False while the first case, the definition, raises NotImplementedError.
         verdicts: one for each case, in the key's order.
         diagnosis: the known mistakes that explain what failed; more than one when they explain
             it equally well.
+        clues: where no known mistake explains all, the one or two that give exactly what the first
+            failing case shows; empty if there are none, or more.
         description: plain sentences on the first case that failed.
     """
 
@@ -43,6 +48,7 @@ class Report:
     started: bool
     verdicts: tuple[Verdict, ...]
     diagnosis: tuple[NamedMistake, ...]
+    clues: tuple[NamedMistake, ...]
     description: tuple[str, ...]
 
     @property
@@ -61,16 +67,20 @@ def judge(key: AnswerKey, outcomes: Sequence[Outcome]) -> Report:
         Verdict(case, outcome, passes(case, outcome))
         for case, outcome in zip(key.cases, outcomes, strict=True)
     )
-    failure = next((verdict for verdict in verdicts if not verdict.passed), None)
+    number, failure = next(
+        ((i, verdict) for i, verdict in enumerate(verdicts) if not verdict.passed), (0, None)
+    )
+    diagnosis = tuple(m for m in key.mistakes if failure and explains(m, verdicts))
     earned = sum(verdict.case.points for verdict in verdicts if verdict.passed)
     return Report(
         task=key.task,
         title=key.title,
         points=key.points,
         score=float(earned) if verdicts[0].passed else 0.0,
-        started=any(not _unstarted(outcome) for outcome in outcomes),
+        started=not _unwritten(outcomes[0]),
         verdicts=verdicts,
-        diagnosis=tuple(m for m in key.mistakes if failure and explains(m, verdicts)),
+        diagnosis=diagnosis,
+        clues=_clues(key.mistakes, number, failure) if failure and not diagnosis else (),
         description=describe_difference(failure.case, failure.outcome) if failure else (),
     )
 
@@ -91,6 +101,18 @@ def explains(mistake: NamedMistake, verdicts: Sequence[Verdict]) -> bool:
     )
 
 
+def _clues(
+    mistakes: Sequence[NamedMistake], number: int, failure: Verdict
+) -> tuple[NamedMistake, ...]:
+    """The known mistakes that give exactly what one failing case shows, unless they are many."""
+    alike = tuple(
+        mistake
+        for mistake in mistakes
+        if failure.case.by_values and _foretold(failure, mistake.fingerprint[number])
+    )
+    return alike if len(alike) <= MOST_CLUES else ()
+
+
 def _foretold(verdict: Verdict, foretold: Outcome | None) -> bool:
     if verdict.passed or foretold is None:
         return verdict.passed and foretold is None
@@ -108,5 +130,5 @@ def _same(case: Case, outcome: Outcome, foretold: Outcome) -> bool:
     )
 
 
-def _unstarted(outcome: Outcome) -> bool:
+def _unwritten(outcome: Outcome) -> bool:
     return outcome.problem is not None and outcome.problem.kind == NotImplementedError.__name__

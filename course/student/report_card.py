@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Sequence
 from html import escape
 
-from course.student.answer_key import NamedMistake
+from course.student.answer_key import Case
 from course.student.judge import Report, Verdict
+from course.student.outcome import Problem
 from course.student.plain import describe
 
 WIDTH = 88
@@ -15,15 +16,13 @@ GRADED = "These inputs were drawn for this grading; those in your notebook are o
 LOOK_CLOSER = "To look closer, `case = check.last_failure()` gives you the first case that failed."
 
 # What to do about an error that no known mistake explains, by the name of its class.
-SHAPES_HINT = "Print the shape and dtype of everything on that line, and compare with the message."
+SHAPES_HINT = "Print the type and shape of everything on that line, and compare with the message."
 ERROR_HINTS = {
     "NameError": "A name on that line means nothing yet: look for a slip in its spelling, a missing"
     " `self.`, or a cell that was not run.",
     "UnboundLocalError": "The function uses a name before it has given it a value.",
     "AttributeError": "What stands before the dot has nothing of that name: look for a slip in its"
     " spelling, and print its type.",
-    "TypeError": "Something was called with, or combined with, what it cannot take. Compare the"
-    " names and number of arguments with the signature, and print the types.",
     "RecursionError": "A function calls itself without end.",
     "AssertionError": "An `assert` of yours does not hold for these inputs.",
     "ModuleNotFoundError": "Use what the notebook imports; nothing else needs to be installed.",
@@ -106,8 +105,11 @@ def _summary(report: Report) -> str:
     """One sentence for the whole report."""
     if not report.started:
         problem = report.verdicts[0].outcome.problem
-        unwritten = f"`{problem.function}`" if problem and problem.function else "your solution"
-        return f"Not started yet. Write {unwritten} in its cell above, run it, then run this cell."
+        unwritten = f"`{problem.function}`" if problem and problem.function else "Your solution"
+        return (
+            f"Not started yet: {unwritten} is still to be written. Write it in its cell above, run"
+            " that cell, then run this one."
+        )
     count = len(report.verdicts)
     passed = sum(verdict.passed for verdict in report.verdicts)
     if passed == count:
@@ -136,17 +138,30 @@ def _diagnosis(report: Report, failure: Verdict) -> list[str]:
     ]
 
 
-def _hint(failure: Verdict, diagnosis: Sequence[NamedMistake]) -> list[str]:
-    """At most one hint; the words of an unusable object say themselves what to do."""
+def _hint(report: Report, failure: Verdict) -> list[str]:
+    """At most one hint; a clue has its own, and the words of an unusable object are one."""
     problem = failure.outcome.problem
-    if diagnosis:
-        return [diagnosis[0].hint]
-    if problem:
-        return [] if problem.unusable else [ERROR_HINTS.get(problem.kind, SHAPES_HINT)]
-    return [failure.case.hint]
+    if report.diagnosis:
+        return [report.diagnosis[0].hint]
+    if report.clues or (problem and problem.unusable):
+        return []
+    return [_error_hint(problem, failure.case) if problem else failure.case.hint]
+
+
+def _error_hint(problem: Problem, case: Case) -> str:
+    if not problem.line:
+        return "Your code was not reached. Compare its signature with the one in the notebook."
+    return ERROR_HINTS.get(problem.kind, f"{SHAPES_HINT} {case.hint}")
 
 
 def _unexplained(report: Report, failure: Verdict) -> list[str]:
+    """What is known of a failure that no known mistake explains."""
+    if report.clues:
+        names = "; or with: ".join(clue.name for clue in report.clues)
+        return [
+            f"In this case that is what you get with: {names}. {report.clues[0].hint} But that"
+            " does not explain every case, so something else is wrong too."
+        ]
     if report.diagnosis or failure.outcome.problem:
         return []
     return ["No mistake known to this course explains all of it."]
@@ -172,7 +187,7 @@ def _text(report: Report, warning: str, closing: Sequence[str]) -> list[str]:
         lines += [f"  [failed] {failure.case.name}"]
         lines += [f"    {sentence}" for sentence in _diagnosis(report, failure)]
         lines += [f"    {sentence}" for sentence in (*report.description, _called(failure))]
-        lines += [f"    Hint: {hint}" for hint in _hint(failure, report.diagnosis)]
+        lines += [f"    Hint: {hint}" for hint in _hint(report, failure)]
         lines += [f"    {sentence}" for sentence in _unexplained(report, failure)]
         others = [v.case.name for v in report.verdicts if not v.passed and v is not failure]
         if others:
@@ -228,11 +243,8 @@ def _html_failure(report: Report, failure: Verdict) -> list[str]:
         f"<p><strong>{_with_code(name)}</strong></p>",
         *(f"<p>{_with_code(sentence)}</p>" for sentence in rest),
         f'<div class="numbers">{escape(numbers)}</div>',
-        *(
-            f"<p><strong>Hint.</strong> {_with_code(hint)}</p>"
-            for hint in _hint(failure, report.diagnosis)
-        ),
-        *(f'<p class="quiet">{sentence}</p>' for sentence in _unexplained(report, failure)),
+        *(f"<p><strong>Hint.</strong> {_with_code(hint)}</p>" for hint in _hint(report, failure)),
+        *(f"<p>{_with_code(sentence)}</p>" for sentence in _unexplained(report, failure)),
         "</div>",
     ]
 

@@ -64,6 +64,24 @@ def test_two_mistakes_that_explain_equally_are_both_named() -> None:
     assert found == ["doubling", "adding it to itself"]
 
 
+def clues(*outcomes: Outcome, key: AnswerKey = KEY) -> list[str]:
+    return [mistake.name for mistake in judge(key, outcomes).clues]
+
+
+def test_a_mistake_that_explains_the_first_failing_case_alone_is_a_clue_and_no_diagnosis() -> None:
+    assert clues(outcome(RIGHT[0] * 2), outcome(RIGHT[1] + 7)) == ["doubling"]
+    assert names(outcome(RIGHT[0] * 2), outcome(RIGHT[1] + 7)) == []
+
+
+def test_there_is_no_clue_beside_a_diagnosis_nor_where_many_mistakes_would_do() -> None:
+    assert clues(outcome(RIGHT[0] * 2), outcome(RIGHT[1] * 2)) == []
+    assert clues(outcome(RIGHT[0] + 7), outcome(RIGHT[1] * 2)) == []
+    copies = [replace(DOUBLED, name=name) for name in ("doubling", "twin", "triplet")]
+    for count, found in ((2, ["doubling", "twin"]), (3, [])):
+        key = replace(KEY, mistakes=tuple(copies[:count]))
+        assert clues(outcome(RIGHT[0] * 2), outcome(RIGHT[1] + 7), key=key) == found
+
+
 def test_where_wrong_answers_are_noise_failing_is_enough_to_be_recognised() -> None:
     noisy = replace(CASES[1], by_values=False)
     key = replace(KEY, cases=(CASES[0], noisy))
@@ -85,10 +103,11 @@ def test_no_points_count_while_the_first_case_fails() -> None:
     assert judge(KEY, [outcome(RIGHT[0]), outcome(RIGHT[1] + 1)]).score == 2
 
 
-def test_not_implemented_everywhere_is_not_started() -> None:
+def test_a_definition_that_is_not_implemented_is_not_started() -> None:
     stub = Outcome(problem=Problem("NotImplementedError", ""))
     assert not judge(KEY, [stub, stub]).started
-    assert judge(KEY, [stub, outcome(RIGHT[1])]).started
+    assert not judge(KEY, [stub, outcome(RIGHT[1])]).started
+    assert judge(KEY, [outcome(RIGHT[0]), stub]).started
 
 
 @pytest.mark.parametrize(

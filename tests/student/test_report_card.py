@@ -89,7 +89,7 @@ def words(html: str) -> str:
                 "Called with x: float64 (6, 3)",
             ],
         ),
-        (stub, ["0 of 10 points", "Not started yet. Write stub in its cell above"]),
+        (stub, ["0 of 10 points", "Not started yet: stub is still to be written"]),
         (lambda *_: None, ["is None. Does the code end in a return"]),
         (talkative, ["Your code printed or warned", "<script>alert(1)</script>"]),
     ],
@@ -108,6 +108,20 @@ def test_what_a_student_prints_cannot_act_in_the_page() -> None:
 
 def test_an_unexplained_failure_says_that_it_is_unexplained() -> None:
     assert "No mistake known to this course explains all of it." in str(card(lambda x, *_: x * 3))
+
+
+def test_a_clue_is_told_with_what_it_does_not_explain() -> None:
+    def two_mistakes(x, gamma, beta, eps=1e-5):  # type: ignore[no-untyped-def]
+        return right(x, gamma, beta, 1e-5) - beta
+
+    text = re.sub(r"\s+", " ", str(card(two_mistakes)))
+    assert "In this case that is what you get with: beta forgotten." in text
+    assert "But that does not explain every case, so something else is wrong too." in text
+    assert "exactly what you get with" not in text
+
+
+def test_a_wrong_signature_is_told_to_be_compared_with_the_notebooks() -> None:
+    assert "Compare its signature" in str(card(lambda x: x))
 
 
 def test_a_card_that_is_a_grade_says_that_the_inputs_were_fresh() -> None:
