@@ -83,8 +83,14 @@ class Task:
         self.right_solutions.append(solution)
         return solution
 
-    def key(self, seed: int = PUBLISHED_SEED) -> AnswerKey:
-        """Draw the answer key of a seed: the same seed gives the same key."""
+    def key(self, seed: int = PUBLISHED_SEED, *, with_mistakes: bool = True) -> AnswerKey:
+        """Draw the answer key of a seed: the same seed gives the same key.
+
+        Args:
+            seed: where the random inputs come from.
+            with_mistakes: whether to run the known mistakes for their fingerprints, which takes
+                nearly all of the time and is needed to explain a failure, not to find it.
+        """
         assert self.draw is not None, f"task {self.id} has no cases"
         # A task's draws do not depend on the other tasks, nor on their order.
         rng = np.random.default_rng([seed, *self.id.encode()])
@@ -100,7 +106,7 @@ class Task:
                     mistake.hint,
                     tuple(self._fingerprint(mistake.solution, case) for case in cases),
                 )
-                for mistake in self.mistakes
+                for mistake in (self.mistakes if with_mistakes else ())
             ),
         )
 

@@ -57,7 +57,7 @@ def add_nbgrader_metadata(notebook: NotebookNode, tasks: dict[str, Task]) -> Non
                     f"defines. The tasks are: {', '.join(tasks)}."
                 )
             cell.metadata.nbgrader = _nbgrader(
-                task_id, grade=True, points=float(tasks[task_id].key().points)
+                task_id, grade=True, points=tasks[task_id].key(with_mistakes=False).points
             )
         elif role == SOLUTION:
             cell.metadata.nbgrader = _nbgrader(f"{task_id}_{SOLUTION}", grade=False)
