@@ -1,5 +1,6 @@
 """The instructor's command line: `python -m course.instructor --help`."""
 
+import os
 import sys
 import warnings
 
@@ -100,7 +101,10 @@ def lab() -> None:
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(notebook, copy)
-    sys.exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(work)]))
+    command = [sys.executable, "-m", "jupyterlab", str(work)]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container one is often root
+    sys.exit(subprocess.call(command))
 
 
 if __name__ == "__main__":
