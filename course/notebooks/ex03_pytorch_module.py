@@ -80,9 +80,10 @@ print("after .to(float64):  plain is", module.plain.dtype, "and learned is", mod
 # %% [markdown]
 # ## Predict
 #
-# A row in float16 holds values around 300. The variance needs their squares. What does float16 give
-# for 300 times 300: `"90000"`, `"65504"` (its largest number), `"inf"`, or `"an error"`? And what
-# becomes of a row that is divided by the square root of that?
+# A row in float16 holds values around 300 and as many around −300. Its mean is 0, so its deviations
+# are about 300 in size, and the variance needs their squares. What does float16 give for 300 times
+# 300: `"90000"`, `"65504"` (its largest number), `"inf"`, or `"an error"`? And what becomes of a row
+# that is divided by the square root of that?
 
 # %%
 prediction = ""
@@ -90,20 +91,23 @@ prediction = ""
 # %% [markdown]
 # <details><summary>The answer</summary>
 #
-# `inf`, without an error or a warning. A number divided by infinity is 0, so every entry of the row
-# comes out as its shift: the layer has forgotten its input, and no NaN gives it away.
+# `inf`, without an error or a warning. The mean of such squares is infinite too, and so is its root.
+# A deviation divided by infinity is 0, so every entry of the row comes out as its shift: the layer
+# has forgotten its input, and no NaN gives it away.
 #
 # </details>
 
 # %%
-square = torch.tensor(300.0, dtype=torch.float16) ** 2
-print("300 * 300 in float16:", square.item())
-print("300 divided by its root:", (300 / square.sqrt()).item())
+row = torch.tensor([310.0, 290.0, -290.0, -310.0], dtype=torch.float16)
+deviations = row - row.mean()
+squares = deviations**2
+print("mean of the row:       ", row.mean().item())
+print("squared deviations:    ", squares.tolist())
+print("first entry normalised:", (deviations / squares.mean().sqrt())[0].item())
 
 # %% [markdown]
 # bfloat16, the other half precision, reaches as far as float32 but keeps only two or three digits:
-# near 300 it has nothing between 300 and 302. The remedy is the same for both. Store in half
-# precision, and compute the statistics in float32.
+# near 300 it has nothing between 300 and 302.
 #
 # ## Task: `CustomLayerNorm`
 #
@@ -116,8 +120,8 @@ print("300 divided by its root:", (300 / square.sqrt()).item())
 # - **The forms of `normalized_shape`.** It may be an int, a tuple, a list or a `torch.Size`.
 # - **The variance.** `torch.var` and `torch.std` divide by D − 1 unless you tell them otherwise. The
 #   formula divides by D.
-# - **Half precision.** float16 and bfloat16 input is to be normalised in float32, and float64 input
-#   is not: it would lose digits. The result has the dtype of x.
+# - **Half precision.** float16 and bfloat16 input is to be normalised in float32, which is the remedy
+#   for both troubles. float64 input is not: it would lose digits. The result has the dtype of x.
 # - **Autograd.** It follows every tensor operation. `.data`, `.detach()`, `.item()`, `.numpy()` and
 #   `torch.no_grad()` hide a step from it, and the numbers that come out look as right as before.
 
@@ -225,19 +229,19 @@ check("ex03_custom_layer_norm", CustomLayerNorm)
 #
 # ## See it
 #
-# What float32 inside buys. Rows with a spread of 4 get a larger and larger offset, are stored in one
-# of three dtypes, and then normalised twice: by your module, and with every step in the dtype of
-# x. The truth is computed in float64 from the stored row. Where do the two lines part, and why not
-# in float32?
+# Rows with a spread of 4 get a larger and larger offset, are stored in one of three dtypes, and then
+# normalised twice: by your module, and with every step in the dtype of x. The truth is computed in
+# float64 from the stored row. Where do the two lines part, and why not in float32?
 
 # %%
 error_against_offset(CustomLayerNorm)
 
 # %% [markdown]
-# On the left of each panel only the rounding of the result is left, and no care can avoid that. With
-# a growing offset the mean falls between two numbers of the row's own dtype. Rounded to one of
-# them, it shifts the whole row. In the last panel both lines are the same computation. float32 has
-# digits to spare at this offset, but the line rises too: exercise 1 went on to 10,000.
+# In the first two panels the blue line stays flat: all that is left of its error is the rounding of
+# the result, which no care can avoid. The orange line starts a little higher, for it rounds at every
+# step, and then rises: the mean falls between two numbers of the row's own dtype, and rounded to one
+# of them it shifts the whole row. In the last panel both lines are the same computation. It rises
+# too, at errors that do no harm yet: exercise 1 went on to an offset of 10,000.
 #
 # ### A layer like any other
 #
@@ -265,20 +269,20 @@ with waits_for(CustomLayerNorm):
 # %% [markdown]
 # `torch.autograd.gradcheck` holds a gradient against finite differences, in float64 and for every
 # input you hand it; here x and both parameters. `gradgradcheck` does so for the gradient of the
-# gradient, which some optimizers and penalties need. Both say True or fail.
+# gradient, which some optimizers and penalties need. Each prints True or False here.
 
 
 # %%
 def gradients_are_right(layer):
     """Check first and second gradients with respect to x and the parameters."""
     random = torch.Generator().manual_seed(1)
-    names, parameters = zip(*layer.double().named_parameters(), strict=True)
+    parameters = dict(layer.double().named_parameters())
     x = torch.randn(4, 2, 3, generator=random, dtype=torch.float64, requires_grad=True)
 
     def function(x, *values):
-        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))
+        return torch.func.functional_call(layer, dict(zip(parameters, values, strict=True)), (x,))
 
-    inputs = (x, *parameters)
+    inputs = (x, *parameters.values())
     print("gradcheck:    ", torch.autograd.gradcheck(function, inputs, raise_exception=False))
     print("gradgradcheck:", torch.autograd.gradgradcheck(function, inputs, raise_exception=False))
 
@@ -324,10 +328,10 @@ with waits_for(CustomLayerNorm):
 #
 # Micikevicius et al. (2018), *Mixed Precision Training*
 # ([arXiv:1710.03740](https://arxiv.org/abs/1710.03740)), train large networks whose tensors are
-# stored in float16. Section 3.3 gives one rule for normalisation layers and softmax: read and write
-# float16, and carry out large sums in float32. You have written such a layer. What happens to one
-# that sums in float16? For the orange line below, the values of a standard normal row, and then the
-# squares of its deviations, are added one after the other, with the sum rounded at every step.
+# stored in float16. Section 3.3 gives one rule for normalisation layers and softmax, the one you
+# have followed: read and write float16, and carry out large sums in float32. What if the sums are in
+# float16 too? For the orange line below, the values of a standard normal row, and then the squares
+# of its deviations, are added one after the other, with the sum rounded at every step.
 
 # %%
 summed_in_half(CustomLayerNorm)
@@ -339,9 +343,9 @@ summed_in_half(CustomLayerNorm)
 # large. No number overflows on the way.
 #
 # Honest words. The paper gives this rule from experience with whole networks, and has no figure of
-# its own for it; the figure above is ours. And `x.mean()` on a float16 tensor is not that naive:
-# PyTorch adds up in float32 and rounds the result once. What remains of the danger in
-# PyTorch is what you saw before: squares beyond 65,504, and a mean rounded to the grid of x.
+# its own for it; the figure above is ours. The blue line does not show that your module is right: it
+# would be flat for a module that never leaves float16 as well, because `x.mean()` on a float16 tensor
+# adds up in float32 and rounds only the result. In PyTorch the danger is what you saw before.
 #
 # ## Reflect
 #
@@ -353,8 +357,7 @@ summed_in_half(CustomLayerNorm)
 # `x.std` divides by D − 1 as it stands, and `eps` is added to the standard deviation where the
 # formula adds it to the variance. With 512 features and an eps of 1e-6 neither shows, and a network
 # trains well with it. It shows as soon as you load weights from a model that used the other formula,
-# when rows are short, or when their spread comes near eps. In half precision it has the troubles you
-# know by now.
+# when rows are short, or when their spread comes near eps.
 #
 # </details>
 #

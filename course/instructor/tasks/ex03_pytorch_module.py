@@ -56,6 +56,10 @@ OFFSET_FLOAT32 = Tolerance(rtol=0, atol=0.02)
 # product with the scale, and the sum with the shift; each costs at most half a unit, which is
 # 0.002 in float16 and 0.016 in bfloat16. A variance that overflows is off by 1 and more.
 FLOAT16 = Tolerance(rtol=0, atol=0.01)
+# Gradients are of order 1, with entries up to 10. Right answers round to bfloat16 several times on
+# the way back; each rounding costs up to 0.4 %, and they add up in the sums over the batch. That
+# uses up to a third of this; a dx that misses a term is off by more than twice as much.
+BFLOAT16_GRADIENTS = Tolerance(rtol=0.03, atol=0.06)
 # A mean rounded to half precision is off by 0.17 spreads here, times a scale of at least 0.5.
 # E[x^2] - E[x]^2 in float32 is off by up to 0.03, and has a case of its own.
 HALF_OFFSET = Tolerance(rtol=0, atol=0.06)
@@ -63,9 +67,10 @@ HALF_OFFSET = Tolerance(rtol=0, atol=0.06)
 
 @custom_layer_norm.cases
 def cases(rng: np.random.Generator) -> Iterator[Case]:
-    """Every dim of a case has its own length."""
+    """Every dim of a case has its own length, so that a mean without keepdim never fits x."""
     batch, features, seq = (int(n) for n in rng.permutation([3, 4, 5, 6])[:3])
     channels, height, width = (int(n) for n in rng.permutation([2, 3, 4]))
+    samples = 5
 
     def draw(*shape, dims=1, spread=1.0, offset=0.0):
         """Entries whose last dims have the given spread, so that eps weighs the same in all."""
@@ -86,9 +91,13 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
         }
 
     def off_the_grid(offset, grid):
-        """Rows on a grid of half-precision numbers, whose means lie half-way between two."""
-        steps = np.tile([-3.0, -2.0, -1.0, 1.0, 2.0, 6.0], (batch, 1))
-        return offset + grid * rng.permuted(steps, axis=1)
+        """Rows on a grid of half-precision numbers, whose means lie half-way between two.
+
+        Each row has its own mean, so that one mean for all of them is wrong.
+        """
+        steps = np.tile([-3.0, -2.0, -1.0, 1.0, 2.0, 6.0], (samples, 1))
+        apart = 4 * rng.permutation(samples)[:, None]
+        return offset + grid * (apart + rng.permuted(steps, axis=1))
 
     # Rows differ in mean and spread, so that statistics over anything but a row are wrong.
     rows = draw(
@@ -113,7 +122,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a tuple of two: the last two dims share one mean and one variance",
         points=0.5,
-        inputs=inputs(draw(batch, height, width, dims=2, spread=2.0), 2, "tuple", eps=1e-5),
+        inputs=inputs(draw(samples, height, width, dims=2, spread=2.0), 2, "tuple", eps=1e-5),
         tolerance=FLOAT32,
         hint="`mean` takes a tuple of dims. How many, and which, follows from the length of "
         "`normalized_shape`.",
@@ -121,14 +130,16 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a list of three: statistics over (C, H, W) of each sample",
         points=0.25,
-        inputs=inputs(draw(2, channels, height, width, dims=3, spread=2.0), 3, "list", eps=1e-5),
+        inputs=inputs(
+            draw(samples, channels, height, width, dims=3, spread=2.0), 3, "list", eps=1e-5
+        ),
         tolerance=FLOAT32,
         hint="A list should do what a tuple does. `tuple(a_list)` makes one of the other.",
     )
     yield Case(
         "a torch.Size of two, with two dims before them",
         points=0.5,
-        inputs=inputs(draw(batch, 2, height, width, dims=2, spread=2.0), 2, "Size", eps=1e-5),
+        inputs=inputs(draw(samples, 2, height, width, dims=2, spread=2.0), 2, "Size", eps=1e-5),
         tolerance=FLOAT32,
         hint="Only the last dims are normalised, as many as `normalized_shape` has entries; all "
         "dims before them are left apart.",
@@ -158,8 +169,9 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
         "digits.",
     )
     # The variance is above 90,000: float16 ends at 65,504.
-    loud = rng.choice([-1, 1], (batch, 1)) * rng.permuted(
-        np.tile([-350.0, -220.0, -50.0, 310.0, 470.0, 640.0], (batch, 1)), axis=1
+    signs = rng.permuted(np.resize([-1, 1], (samples, 1)), axis=0)
+    loud = signs * rng.permuted(
+        np.tile([-350.0, -220.0, -50.0, 310.0, 470.0, 640.0], (samples, 1)), axis=1
     )
     yield Case(
         "float16: squares beyond its largest number, 65,504, do no harm",
@@ -215,7 +227,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
         "two learnable parameters: the scale starts at ones, the shift at zeros",
         points=0.5,
         inputs=inputs(
-            draw(batch, height, width, dims=2, spread=2.0), 2, "tuple", look_at="parameters"
+            draw(samples, height, width, dims=2, spread=2.0), 2, "tuple", look_at="parameters"
         ),
         tolerance=FLOAT32,
         judged=("learnable parameters", "output"),
@@ -223,9 +235,17 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
         "both of shape (2, 3).",
     )
     upstream, direction = rng.normal(size=(2, batch, features))
+    gradients = (
+        "gradient reaches x",
+        "gradient reaches the scale",
+        "gradient reaches the shift",
+        "dx",
+        "dscale",
+        "dshift",
+    )
     yield Case(
         "gradients reach x and both parameters, and are right",
-        points=2,
+        points=1.25,
         inputs=inputs(
             draw(batch, features, spread=2.0),
             dtype="float64",
@@ -234,16 +254,42 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             upstream=upstream,
         ),
         tolerance=GRADIENTS,
-        judged=(
-            "gradient reaches x",
-            "gradient reaches the scale",
-            "gradient reaches the shift",
-            "dx",
-            "dscale",
-            "dshift",
-        ),
+        judged=gradients,
         hint="Autograd follows tensor operations. `.data`, `.detach()`, `.numpy()`, `.item()` and "
         "`torch.no_grad()` hide a step from it.",
+    )
+    yield Case(
+        "gradients are right for a tuple of two as well",
+        points=0.5,
+        inputs=inputs(
+            draw(samples, height, width, dims=2, spread=2.0),
+            2,
+            "tuple",
+            dtype="float64",
+            eps=0.1,
+            look_at="gradients",
+            upstream=rng.normal(size=(samples, height, width)),
+        ),
+        tolerance=GRADIENTS,
+        judged=gradients,
+        hint="Does your code take another way for more than one dim? Look there for `.data`, "
+        "`.detach()` and `torch.no_grad()`.",
+    )
+    yield Case(
+        "gradients are right in bfloat16 as well",
+        points=0.25,
+        inputs=inputs(
+            draw(batch, features, spread=2.0),
+            dtype="bfloat16",
+            eps=0.1,
+            look_at="gradients",
+            upstream=upstream,
+        ),
+        tolerance=BFLOAT16_GRADIENTS,
+        judged=gradients,
+        by_values=False,
+        hint="Look at the way half precision input takes through your code. Autograd follows "
+        "`x.float()` and `.to(...)`; it does not follow `.data` and `.detach()`.",
     )
     yield Case(
         "gradients can be differentiated again",
@@ -307,7 +353,9 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "x need not be contiguous in memory",
         points=0.25,
-        inputs=inputs(draw(batch, seq, features, spread=2.0), eps=1e-5, strided=True),
+        inputs=inputs(
+            draw(samples, height, width, dims=2, spread=2.0), 2, "tuple", eps=1e-5, strided=True
+        ),
         tolerance=FLOAT32,
         hint="`view` asks for memory in order; `reshape` copies where it has to.",
     )
@@ -320,7 +368,8 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     "the last dim alone, whatever normalized_shape says",
     "You took the statistics over dim -1. With two or three entries in `normalized_shape`, the "
     "last two or three dims share one mean and one variance.",
-    hint="What is `tuple(range(-2, 0))`? `mean` takes such a tuple as `dim`.",
+    hint="What is `tuple(range(-2, 0))`? The 2 stands for `len(normalized_shape)`. `mean` takes "
+    "such a tuple as `dim`.",
 )
 class LastDimAlone(CustomLayerNorm):
     def forward(self, x):
@@ -350,12 +399,99 @@ class AllButTheBatch(CustomLayerNorm):
 @custom_layer_norm.known_mistake(
     "one mean and one variance for the whole tensor",
     "You took the statistics over all entries at once, the batch included.",
-    hint="Pass the dims to `mean` and `var`, with `keepdim=True`.",
+    hint="Pass the dims to `mean` and `var`, with `keepdim=True`. If you do, print them: are they "
+    "(-1,) for an int? `mean(())`, with no dims at all, averages over everything.",
 )
 class WholeTensor(CustomLayerNorm):
     def forward(self, x):
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         x_hat = (wide - wide.mean()) / torch.sqrt(wide.var(unbiased=False) + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "a range of dims that stops before the last dim",
+    "Your dims leave out the last one. For an int none is left, and `mean(())`, with no dims at "
+    "all, averages over everything, the batch included.",
+    hint="Print dims: is it (-1,) for an int, and (-2, -1) for a tuple of two? `range` stops "
+    "before its second number.",
+)
+class RangeStopsEarly(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-len(self.normalized_shape), -1))
+        mean = wide.mean(dims, keepdim=True)
+        var = wide.var(dims, keepdim=True, unbiased=False)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "a range of dims that starts one too late",
+    "Your dims are one too few. For an int none is left, and `mean(())`, with no dims at all, "
+    "averages over everything, the batch included.",
+    hint="Print dims: is it (-1,) for an int, and (-2, -1) for a tuple of two? The first number of "
+    "`range` is where it starts.",
+)
+class RangeStartsLate(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-len(self.normalized_shape) + 1, 0))
+        mean = wide.mean(dims, keepdim=True)
+        var = wide.var(dims, keepdim=True, unbiased=False)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+# Apart from `WholeTensor`, for PyTorch's gradient of `var(())` is not that of `var()`.
+@custom_layer_norm.known_mistake(
+    "an empty tuple of dims",
+    "Your dims are an empty tuple, and `mean(())`, with no dims at all, averages over everything, "
+    "the batch included.",
+    hint="Print dims: is it (-1,) for an int, and (-2, -1) for a tuple of two? A `range` that "
+    "starts above its end is empty.",
+)
+class EmptyDims(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(len(self.normalized_shape), 0))
+        mean = wide.mean(dims, keepdim=True)
+        var = wide.var(dims, keepdim=True, unbiased=False)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "a range of dims that stops before the last dim, and a variance by hand",
+    "Your dims leave out the last one. For an int none is left, and `mean(())`, with no dims at "
+    "all, averages over everything, the batch included.",
+    hint="Print dims: is it (-1,) for an int, and (-2, -1) for a tuple of two? `range` stops "
+    "before its second number.",
+)
+class RangeStopsEarlyByHand(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-len(self.normalized_shape), -1))
+        mean = wide.mean(dims, keepdim=True)
+        var = (wide - mean).square().mean(dims, keepdim=True)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "a range of dims that starts one too late, and a variance by hand",
+    "Your dims are one too few. For an int none is left, and `mean(())`, with no dims at all, "
+    "averages over everything, the batch included.",
+    hint="Print dims: is it (-1,) for an int, and (-2, -1) for a tuple of two? The first number of "
+    "`range` is where it starts.",
+)
+class RangeStartsLateByHand(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-len(self.normalized_shape) + 1, 0))
+        mean = wide.mean(dims, keepdim=True)
+        var = (wide - mean).square().mean(dims, keepdim=True)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
         return (x_hat * self.weight + self.bias).to(x.dtype)
 
 
@@ -405,9 +541,10 @@ class DimOne(CustomLayerNorm):
 
 @custom_layer_norm.known_mistake(
     "missing keepdim",
-    "Your mean and variance have lost the dims they were taken over, so PyTorch lines them up with "
-    "the features instead of the rows.",
-    hint="Pass `keepdim=True`, and print `mean.shape`: it should be (batch, 1).",
+    "Your mean, your variance or both have lost the dims they were taken over, so PyTorch lines "
+    "them up with the features instead of the rows.",
+    hint="Pass `keepdim=True` to both, and print `mean.shape` and `var.shape`: each should be "
+    "(batch, 1).",
 )
 class MissingKeepdim(CustomLayerNorm):
     def forward(self, x):
@@ -417,6 +554,21 @@ class MissingKeepdim(CustomLayerNorm):
         var = wide.var(dims, unbiased=False)
         x_hat = (wide - mean) / torch.sqrt(var + self.eps)
         return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "missing keepdim, and the last dim alone",
+    "Two things. Your mean, your variance or both have lost the dim they were taken over, so "
+    "PyTorch lines them up with the features instead of the rows. And with two or three entries in "
+    "`normalized_shape`, the last two or three dims share one mean and one variance.",
+    hint="First pass `keepdim=True` to both, and print `mean.shape` and `var.shape`: each should "
+    "be (batch, 1).",
+)
+class MissingKeepdimLastDimAlone(CustomLayerNorm):
+    def forward(self, x):
+        mean = x.mean(-1)
+        var = x.var(-1, unbiased=False)
+        return self.weight * (x - mean) / torch.sqrt(var + self.eps) + self.bias
 
 
 # The forms of normalized_shape
@@ -649,10 +801,12 @@ class MeanSquare(CustomLayerNorm):
 
 @custom_layer_norm.known_mistake(
     "statistics in half precision",
-    "You computed the mean and the variance in the dtype of x. In float16 a variance above 65,504 "
-    "is infinite, and in both half precisions the mean of large values is rounded.",
-    hint="When x is float16 or bfloat16, turn it into float32 first, and the result back at the "
-    "end.",
+    "Your mean and variance are half precision numbers, computed in the dtype of x or rounded to "
+    "it. In float16 a variance above 65,504 is infinite, and in both half precisions the mean of "
+    "large values is rounded.",
+    hint="When x is float16 or bfloat16, turn it into float32 first, and only the final result "
+    "back. If your code says `x.float()`: is that line reached, and is its result kept? It makes a "
+    "new tensor and leaves x as it is.",
 )
 class StatisticsInHalf(CustomLayerNorm):
     def forward(self, x):
@@ -664,8 +818,10 @@ class StatisticsInHalf(CustomLayerNorm):
 
 @custom_layer_norm.known_mistake(
     "the variance in half precision",
-    "Your mean keeps its digits, but the variance is a float16, and infinite above 65,504.",
-    hint="Square and average in float32, and stay there until after the division.",
+    "Your mean keeps its digits, but the variance is computed in half precision, or rounded to it: "
+    "a float16 is infinite above 65,504.",
+    hint="The variance, too, needs x in float32. Square and average there, and stay there until "
+    "after the division.",
 )
 class VarianceInHalf(CustomLayerNorm):
     def forward(self, x):
@@ -681,7 +837,7 @@ class VarianceInHalf(CustomLayerNorm):
     "the mean rounded to half precision",
     "Your variance is computed in float32, but the mean that you subtract is a half precision "
     "number: for large values that is off by a good part of the spread.",
-    hint="Subtract the mean in float32; x itself has to be float32 for that.",
+    hint="Take the mean of x in float32, do not round it, and subtract it in float32.",
 )
 class MeanInHalf(CustomLayerNorm):
     def forward(self, x):
@@ -689,6 +845,37 @@ class MeanInHalf(CustomLayerNorm):
         dims = tuple(range(-self.weight.dim(), 0))
         mean = x.mean(dims, keepdim=True)
         var = wide.var(dims, keepdim=True, unbiased=False)
+        x_hat = (x - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "statistics computed in float32 and rounded back",
+    "You computed the mean and the variance in float32 and rounded them to the dtype of x, where "
+    "the mean of large values loses its digits and a variance above 65,504 becomes infinite. And "
+    "float64 input loses digits in `x.float()`.",
+    hint="Stay in float32 until the result is done, and only for float16 and bfloat16.",
+)
+class StatisticsRoundedBack(CustomLayerNorm):
+    def forward(self, x):
+        dims = tuple(range(-self.weight.dim(), 0))
+        mean = x.float().mean(dims, keepdim=True).to(x.dtype)
+        var = x.float().var(dims, keepdim=True, unbiased=False).to(x.dtype)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+
+@custom_layer_norm.known_mistake(
+    "float32 for the mean alone, whatever the dtype of x",
+    "You computed the mean in float32 and the variance in the dtype of x: in float16 a variance "
+    "above 65,504 is infinite. And from float64 input `x.float()` takes nine digits.",
+    hint="Turn x itself into float32, once, and only if it is float16 or bfloat16; then take both "
+    "statistics of that.",
+)
+class Float32ForTheMean(CustomLayerNorm):
+    def forward(self, x):
+        dims = tuple(range(-self.weight.dim(), 0))
+        mean = x.float().mean(dims, keepdim=True)
+        var = x.var(dims, keepdim=True, unbiased=False)
         x_hat = (x - mean) / torch.sqrt(var + self.eps)
         return (x_hat * self.weight + self.bias).to(x.dtype)
 
@@ -711,9 +898,10 @@ class OnlyFloat16(CustomLayerNorm):
 
 @custom_layer_norm.known_mistake(
     "half precision in, float32 out",
-    "You computed in float32, as you should, and left the result there. The next layer of a "
+    "You computed in float32, as you should, and the result is still float32. The next layer of a "
     "float16 model expects float16.",
-    hint="The last step: `.to(x.dtype)`.",
+    hint="The last step is `.to(x.dtype)`. If you already end in it: is x still the x you were "
+    "given? After `x = x.float()` its dtype is float32. Keep its dtype before you change x.",
 )
 class LeftInFloat32(CustomLayerNorm):
     def forward(self, x):
@@ -728,7 +916,8 @@ class LeftInFloat32(CustomLayerNorm):
     "float32 inside for float64 too",
     "You turned every input into float32. For half precision that adds digits; from float64 it "
     "takes nine away, and casting back does not bring them back.",
-    hint="Ask for the dtype of x before you call `x.float()`.",
+    hint="Ask for the dtype of x before you call `x.float()`. If you do, compare it with each of "
+    "the two: `x.dtype == torch.float16 or torch.bfloat16` is true for every x.",
 )
 class SinglePrecision(CustomLayerNorm):
     def forward(self, x):
@@ -742,9 +931,11 @@ class SinglePrecision(CustomLayerNorm):
 
 @custom_layer_norm.known_mistake(
     "float32 for every input, and no way back",
-    "You turned every input into float32 and left the result as it came out: half precision input "
-    "gives float32, and float64 input loses nine digits.",
-    hint="Ask for the dtype of x before you call `x.float()`, and end with `.to(x.dtype)`.",
+    "You turned every input into float32, and the result is still float32: half precision input "
+    "does not get its dtype back, and float64 input loses nine digits.",
+    hint="Ask for the dtype of x before `x.float()`; `x.dtype == torch.float16 or torch.bfloat16` "
+    "is true for every x. And end with `.to(...)`: after `x = x.float()`, x.dtype is no longer the "
+    "dtype you were given, so keep that first.",
 )
 class SinglePrecisionLeft(CustomLayerNorm):
     def forward(self, x):
@@ -758,7 +949,9 @@ class SinglePrecisionLeft(CustomLayerNorm):
 @custom_layer_norm.known_mistake(
     "a float32 result for every input",
     "Your result is always float32, for float64 input too.",
-    hint="`.to(x.dtype)` gives the result the dtype of the input, whichever that is.",
+    hint="`.to(x.dtype)` gives the result the dtype of the input. If you already end in it: after "
+    "`x = x.float()` the dtype of x is float32, so keep it before you change x. And if you ask for "
+    "it, compare with each: `x.dtype == torch.float16 or torch.bfloat16` is true for every x.",
 )
 class FloatAtTheEnd(CustomLayerNorm):
     def forward(self, x):
@@ -830,6 +1023,58 @@ class Buffers(CustomLayerNorm):
         self.register_buffer("weight", torch.ones(normalized_shape))
         self.register_buffer("bias", torch.zeros(normalized_shape))
         self.normalized_shape = self.weight.shape
+
+
+@custom_layer_norm.known_mistake(
+    "the shift a plain tensor",
+    "Of your two tensors only the scale is an `nn.Parameter`. The shift is a plain tensor: "
+    "`parameters()` does not list it, so no optimizer changes it, and `.to()` leaves it behind.",
+    hint="Wrap it in `nn.Parameter(...)`, as you did with the scale.",
+)
+class PlainShift(CustomLayerNorm):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, eps)
+        del self.bias
+        self.bias = torch.zeros(normalized_shape)
+
+
+@custom_layer_norm.known_mistake(
+    "the shift a buffer",
+    "Of your two tensors only the scale is an `nn.Parameter`. The shift is a buffer: it is saved "
+    "and moved with the module, but `parameters()` does not list it, so no optimizer changes it.",
+    hint="What is learned is an `nn.Parameter`: assign one, as you did with the scale.",
+)
+class BufferShift(CustomLayerNorm):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, eps)
+        del self.bias
+        self.register_buffer("bias", torch.zeros(normalized_shape))
+
+
+@custom_layer_norm.known_mistake(
+    "the scale a plain tensor",
+    "Of your two tensors only the shift is an `nn.Parameter`. The scale is a plain tensor: "
+    "`parameters()` does not list it, so no optimizer changes it, and `.to()` leaves it behind.",
+    hint="Wrap it in `nn.Parameter(...)`, as you did with the shift.",
+)
+class PlainScale(CustomLayerNorm):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, eps)
+        del self.weight
+        self.weight = torch.ones(normalized_shape)
+
+
+@custom_layer_norm.known_mistake(
+    "the scale a buffer",
+    "Of your two tensors only the shift is an `nn.Parameter`. The scale is a buffer: it is saved "
+    "and moved with the module, but `parameters()` does not list it, so no optimizer changes it.",
+    hint="What is learned is an `nn.Parameter`: assign one, as you did with the shift.",
+)
+class BufferScale(CustomLayerNorm):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, eps)
+        del self.weight
+        self.register_buffer("weight", torch.ones(normalized_shape))
 
 
 @custom_layer_norm.known_mistake(
@@ -1150,6 +1395,44 @@ class DetachedInput(CustomLayerNorm):
 
 
 @custom_layer_norm.known_mistake(
+    "x detached in half precision only",
+    "Where you turn half precision input into float32, you take it out of the graph (`.data` or "
+    "`.detach()`). No gradient reaches a float16 or bfloat16 x.",
+    hint="`x.float()` is a step that autograd follows. It needs nothing in front of it.",
+)
+class DetachedInHalf(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.data.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-self.weight.dim(), 0))
+        mean = wide.mean(dims, keepdim=True)
+        var = wide.var(dims, keepdim=True, unbiased=False)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
+    "statistics detached when there are two or three dims",
+    "For an int your gradients are right. For more than one dim you hid the statistics from "
+    "autograd, which then takes them for constants, and two of the three terms of dx are missing.",
+    hint="Look at the lines that only a tuple of two or three reaches. Better still, let one way "
+    "serve all.",
+)
+class DetachedForSeveralDims(CustomLayerNorm):
+    def forward(self, x):
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        if self.weight.dim() == 1:
+            mean = wide.mean(-1, keepdim=True)
+            var = wide.var(-1, keepdim=True, unbiased=False)
+        else:
+            with torch.no_grad():
+                dims = tuple(range(-self.weight.dim(), 0))
+                mean = wide.mean(dims, keepdim=True)
+                var = wide.var(dims, keepdim=True, unbiased=False)
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)
+        return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+@custom_layer_norm.known_mistake(
     "the mean and the variance detached",
     "You hid the statistics from autograd, which then takes them for constants. They depend on x, "
     "and so two of the three terms of dx are missing.",
@@ -1364,7 +1647,8 @@ class ViewOfX(CustomLayerNorm):
 @custom_layer_norm.known_mistake(
     "a tensor that .to() leaves behind",
     "Your module keeps a plain tensor besides its parameters, or makes one on the CPU in "
-    "`forward`. After a move to a GPU it would meet an x that is there.",
+    "`forward`, or reads a number out of one (`.item()`). After a move to a GPU that fails, or "
+    "waits for the GPU at every step.",
     hint="A number such as `eps` need not be a tensor. For a tensor, use `device=x.device` or "
     "`register_buffer`.",
 )
@@ -1385,7 +1669,8 @@ class LeftBehind(CustomLayerNorm):
     "Right for an int and float32; two things are still to do. With two or three entries in "
     "`normalized_shape`, the last two or three dims share one mean. And half precision input needs "
     "its statistics in float32.",
-    hint="First the dims: what is `tuple(range(-2, 0))`? `mean` takes such a tuple as `dim`.",
+    hint="First the dims: what is `tuple(range(-2, 0))`? The 2 stands for `len(normalized_shape)`. "
+    "`mean` takes such a tuple as `dim`.",
 )
 class LastDimInHalf(CustomLayerNorm):
     def forward(self, x):
@@ -1419,6 +1704,66 @@ class UnbiasedOverTheLastDim(CustomLayerNorm):
     "of var + eps.",
 )
 class TutorialVersion(CustomLayerNorm):
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        std = x.std(-1, keepdim=True)
+        return self.weight * (x - mean) / (std + self.eps) + self.bias
+
+
+@custom_layer_norm.known_mistake(
+    "the layer norm of The Annotated Transformer",
+    "It trains well, and computes something else. `torch.std` divides by D - 1, `eps` is added to "
+    "the standard deviation where the formula adds it to the variance, its default is 1e-6, and "
+    "only the last dim is normalised. Its parameters are called a_2 and b_2.",
+    hint="First the variance: compute it instead of `std`, dividing by D, and take the square root "
+    "of var + eps.",
+)
+class AnnotatedTransformer(nn.Module):
+    def __init__(self, features, eps=1e-6):
+        super().__init__()
+        self.a_2 = nn.Parameter(torch.ones(features))
+        self.b_2 = nn.Parameter(torch.zeros(features))
+        self.eps = eps
+
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        std = x.std(-1, keepdim=True)
+        return self.a_2 * (x - mean) / (std + self.eps) + self.b_2
+
+
+@custom_layer_norm.known_mistake(
+    "torch.std plus eps over the last dim alone, with parameter names of its own",
+    "A version that many tutorials show. `torch.std` divides by D - 1, `eps` is added to the "
+    "standard deviation where the formula adds it to the variance, only the last dim is "
+    "normalised, and the parameters do not have PyTorch's names.",
+    hint="First the variance: compute it instead of `std`, dividing by D, and take the square root "
+    "of var + eps.",
+)
+class TutorialVersionWithOtherNames(nn.Module):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(normalized_shape))
+        self.beta = nn.Parameter(torch.zeros(normalized_shape))
+        self.eps = eps
+
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        std = x.std(-1, keepdim=True)
+        return self.gamma * (x - mean) / (std + self.eps) + self.beta
+
+
+@custom_layer_norm.known_mistake(
+    "torch.std plus eps over the last dim alone, with a default eps of 1e-6",
+    "The Annotated Transformer's version under PyTorch's names. `torch.std` divides by D - 1, "
+    "`eps` is added to the standard deviation where the formula adds it to the variance, its "
+    "default is 1e-5 here, and only the last dim is normalised.",
+    hint="First the variance: compute it instead of `std`, dividing by D, and take the square root "
+    "of var + eps.",
+)
+class TutorialVersionWithOtherDefault(CustomLayerNorm):
+    def __init__(self, normalized_shape, eps=1e-6):
+        super().__init__(normalized_shape, eps)
+
     def forward(self, x):
         mean = x.mean(-1, keepdim=True)
         std = x.std(-1, keepdim=True)

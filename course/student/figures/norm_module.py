@@ -44,7 +44,7 @@ def shared_over_dims() -> tuple[Figure, str]:
 
 @picture
 def error_against_offset(module: type[nn.Module]) -> tuple[Figure, str]:
-    """The error of the output against float64, with statistics in float32 and in half precision."""
+    """The error of the output against float64, of the module and with every step in its dtype."""
     features, offsets = 64, np.logspace(0, 3, 16)
     rows = 4 * np.random.default_rng(0).normal(size=(64, features))
     figure = Figure(figsize=(9, 3.1))
@@ -72,11 +72,11 @@ def error_against_offset(module: type[nn.Module]) -> tuple[Figure, str]:
         words.append(f"{name}: {last['own dtype']:.0e} and {last['yours']:.0e}")
     axes = figure.axes[0]
     axes.set_ylabel("root mean square error\nof the output")
-    labels = ["statistics in the dtype of x", "your module"]
+    labels = ["every step in the dtype of x", "your module"]
     figure.legend(axes.lines, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure, (
         "Error of layer norm against float64 for rows of spread 4, as their offset grows from 1 to"
-        " 1000; one panel a dtype. Errors at offset 1000, first with statistics in the dtype of x,"
+        " 1000; one panel a dtype. Errors at offset 1000, first with every step in the dtype of x,"
         f" then with your module. {'; '.join(words)}."
     )
 

@@ -140,11 +140,32 @@ def _scale_and_shift(
     ones = [parameter for parameter in fitting if bool((parameter == 1).all())]
     zeros = [parameter for parameter in fitting if bool((parameter == 0).all())]
     if len(ones) != 1 or len(zeros) != 1:
+        if (not ones or not zeros) and (
+            unlearned := _unlearned(module, shape, start=0 if ones else 1)
+        ):
+            raise UnusableError(unlearned)
         raise UnusableError(
             f"A new module of yours has these learnable parameters: {_listed(module)}. Expected:"
             f" ones {shape} for the scale, zeros {shape} for the shift."
         )
     return ones[0], zeros[0]
+
+
+def _unlearned(module: nn.Module, shape: tuple[int, ...], start: int) -> str:
+    """A sentence on a tensor with the shape and start of a missing parameter, or nothing."""
+    kept = [(name, value, "a plain tensor") for name, value in vars(module).items()]
+    kept += [(name, value, "a buffer") for name, value in module.named_buffers()]
+    for name, value, kind in kept:
+        if (
+            isinstance(value, torch.Tensor)
+            and tuple(value.shape) == shape
+            and bool((value == start).all())
+        ):
+            return (
+                f"Only one of your two tensors is learned: `self.{name}` is {kind}, which an"
+                f" optimizer never sees. Let `__init__` assign an `nn.Parameter(...)` to it."
+            )
+    return ""
 
 
 def _why_none(module: nn.Module, x: torch.Tensor) -> str:
@@ -316,6 +337,7 @@ def _moved_to_and_fro(
         "nn.LayerNorm takes it back": False,
     }
     if names != expected:
+        _forward(module, x)  # so that a `forward` that is not written yet says so
         return found
     shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     if set(shapes.values()) != {scale.shape}:
@@ -335,6 +357,7 @@ def _moved_to_and_fro(
 
 
 def _device_of_output(module: nn.Module, x: torch.Tensor) -> str:
+    _forward(module, x)  # what fails here too has nothing to do with the device
     try:
         return str(_forward(module.to(OTHER_DEVICE), x.to(OTHER_DEVICE)).device)
     except Exception as error:
