@@ -28,6 +28,11 @@ ERROR_HINTS = {
     "ModuleNotFoundError": "Use what the notebook imports; nothing else needs to be installed.",
 }
 
+NO_LINE_HINT = (
+    "No line of yours was running when this happened. Compare your signature with the one in the"
+    " notebook, and look for something changed in place that is still needed."
+)
+
 # JupyterLab's own theme colours, so that the card follows a light or dark theme; the fallbacks
 # are for pages without a theme, such as returned feedback.
 _STYLE = """<style>
@@ -149,9 +154,9 @@ def _hint(report: Report, failure: Verdict) -> list[str]:
 
 
 def _error_hint(problem: Problem, case: Case) -> str:
-    if not problem.line:
-        return "Your code was not reached. Compare its signature with the one in the notebook."
-    return ERROR_HINTS.get(problem.kind, f"{SHAPES_HINT} {case.hint}")
+    if problem.kind in ERROR_HINTS:
+        return ERROR_HINTS[problem.kind]
+    return f"{SHAPES_HINT} {case.hint}" if problem.line else NO_LINE_HINT
 
 
 def _unexplained(report: Report, failure: Verdict) -> list[str]:

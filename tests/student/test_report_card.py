@@ -121,7 +121,7 @@ def test_a_clue_is_told_with_what_it_does_not_explain() -> None:
 
 
 def test_a_wrong_signature_is_told_to_be_compared_with_the_notebooks() -> None:
-    assert "Compare its signature" in str(card(lambda x: x))
+    assert "Compare your signature" in str(card(lambda x: x))
 
 
 def test_a_card_that_is_a_grade_says_that_the_inputs_were_fresh() -> None:
