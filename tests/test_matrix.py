@@ -4,6 +4,7 @@ import pytest
 
 from course.instructor.matrix import kill_matrix
 from course.instructor.task import Task, all_tasks
+from course.student.judge import judge
 
 TASKS = {task.id: task for task in all_tasks()}
 
@@ -47,3 +48,14 @@ def test_a_fresh_key_has_other_inputs_and_other_shapes_than_the_published_one() 
 def test_the_same_seed_draws_the_same_key() -> None:
     for task in TASKS.values():
         assert repr(task.key(5).cases) == repr(task.key(5).cases)
+
+
+def test_a_mistake_about_eps_costs_the_cases_about_eps_and_not_the_definition() -> None:
+    task = TASKS["ex01_layer_norm"]
+    about_eps = [mistake for mistake in task.mistakes if "eps" in mistake.name.split(" (")[0]]
+    assert len(about_eps) >= 5
+    for mistake in about_eps:
+        key = task.key()
+        verdicts = judge(key, task.outcomes(mistake.solution, key)).verdicts
+        unbiased_too = "unbiased" in mistake.name
+        assert verdicts[0].passed != unbiased_too, mistake.name

@@ -41,6 +41,7 @@ def test_what_is_not_plain_is_refused(value: object) -> None:
     "data",
     [
         {"dtype": "object", "shape": [1], "base64": "AAAAAAAAAAA="},
+        {"dtype": "S8", "shape": [1], "base64": "AAAAAAAAAAA="},
         {"dtype": "float64", "shape": [2], "base64": "AAAAAAAAAAA="},
         {"dtype": "float64", "shape": [1], "base64": "not base64"},
         {"pickle": "gASVAAAAAAA="},
