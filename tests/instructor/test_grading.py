@@ -48,7 +48,7 @@ def mistaken(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A graded course folder with the first exercise and six submissions."""
+    """A graded course folder with the first exercise and eight submissions."""
     root = tmp_path_factory.mktemp("course")
     shutil.copytree(build.SOURCE / NAME, root / "source" / NAME)
     submissions = {
@@ -57,11 +57,13 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "student-03": FROM_THE_PUBLISHED_KEY,
         "student-04": WARNS,
         "student-05": "def layer_norm(:",
+        "student-07": "import os\nos._exit(1)",
     }
     for student, source in submissions.items():
         path = root / "submitted" / student / NAME / f"{NAME}.ipynb"
         path.parent.mkdir(parents=True)
         nbformat.write(filled_in(NAME, {TASK.id: source}), path)
+    (root / "submitted" / "student-06" / NAME).mkdir(parents=True)
     broken = root / "submitted" / "student-00" / NAME / f"{NAME}.ipynb"
     broken.parent.mkdir(parents=True)
     broken.write_text("{ not a notebook", encoding="utf-8")
@@ -96,7 +98,9 @@ def test_a_damaged_submission_is_told_and_stops_nobody(
     graded: tuple[ClassRunner, list[Graded]],
 ) -> None:
     problems = {result.submission.student: result.problem for result in graded[1]}
-    assert problems.pop("student-00")
+    assert "Notebook does not appear to be JSON" in problems.pop("student-00")
+    assert "No notebooks were matched" in problems.pop("student-06")
+    assert problems.pop("student-07") == "DeadKernelError: Kernel died"
     assert not any(problems.values())
     assert len(problems) == 5
 

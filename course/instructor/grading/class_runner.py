@@ -1,5 +1,6 @@
 """Grading a class: every submission through nbgrader, feedback, grades and a table of scores."""
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -121,6 +122,10 @@ def _score(gradebook: Gradebook, assignment: str, student: str) -> float | None:
 
 
 def _reason(result: dict[str, str]) -> str:
-    """The last line that says something in nbgrader's log of a failure."""
-    text = result.get("error") or result.get("log") or "nbgrader gave no reason"
-    return text.strip().splitlines()[-1].strip()
+    """What stopped nbgrader: the exception in its log, not the summary it raises at the end."""
+    in_log = re.findall(
+        r"^ {4}(?:\w+\.)*(\w+(?:Error|Exception)): (.+)$", result["log"], re.MULTILINE
+    )
+    if in_log:
+        return ": ".join(in_log[-1])
+    return result["error"].strip().splitlines()[-1].rpartition("Exception: ")[2]
