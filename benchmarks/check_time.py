@@ -53,7 +53,7 @@ def main() -> None:
     table.title = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     table.caption = f"Python {platform.python_version()}, {REPEATS} repeats"
     table.add_row(*row("from course import check", "0.3", import_check))
-    for task in all_tasks():
+    for task in all_tasks().values():
         solution = getattr(reference, task.defines)
         with open(os.devnull, "w") as devnull, redirect_stdout(devnull):
             cells = row(

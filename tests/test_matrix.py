@@ -6,7 +6,7 @@ from course.instructor.matrix import kill_matrix
 from course.instructor.task import Task, all_tasks
 from course.student.judge import judge
 
-TASKS = {task.id: task for task in all_tasks()}
+TASKS = all_tasks()
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)

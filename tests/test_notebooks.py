@@ -15,7 +15,7 @@ from course.instructor.submission import filled_in, reference_sources, typed
 from course.instructor.task import Task, all_tasks
 
 NOTEBOOKS = [path.stem for path in build.text_notebooks()]
-TASKS = {task.id: task for task in all_tasks()}
+TASKS = all_tasks()
 
 
 def right(name: str) -> nbformat.NotebookNode:

@@ -34,7 +34,7 @@ def matrix() -> None:
 
     table = Table("task", "kind", "solution", f"as it must on {len(FRESH_SEEDS) + 1} keys")
     surprised = False
-    for row in kill_matrix(all_tasks()):
+    for row in kill_matrix(all_tasks().values()):
         table.add_row(row.task, row.kind, row.name, "; ".join(row.surprises) or "yes")
         surprised = surprised or bool(row.surprises)
     Console().print(table)

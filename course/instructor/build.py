@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import nbformat
@@ -15,7 +15,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from course.instructor import text_notebook
 from course.instructor.solutions import solutions_module
-from course.instructor.task import Task, all_tasks
+from course.instructor.task import Task, all_tasks, course_order
 from course.student import answer_key, plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ def build(tell: Callable[[str], None]) -> None:
     # Known mistakes may build on the reference solutions, so these come before the tasks.
     _write(SOLUTIONS, solutions_module(list(notebooks.values())))
     tell(f"{SOLUTIONS.relative_to(ROOT)}: solutions of {len(notebooks)} notebooks")
-    tasks = {task.id: task for task in all_tasks()}
+    tasks = all_tasks()
     write_keys(tasks, KEYS)
     tell(f"{KEYS.relative_to(ROOT)}: {len(tasks)} published keys")
     for name, notebook in notebooks.items():
@@ -64,7 +64,7 @@ def build(tell: Callable[[str], None]) -> None:
 
 def text_notebooks() -> list[Path]:
     """The text notebooks, exercises before challenges."""
-    return sorted(NOTEBOOKS.glob("*.py"), key=lambda path: (path.stem.startswith("ch"), path.stem))
+    return sorted(NOTEBOOKS.glob("*.py"), key=lambda path: course_order(path.stem))
 
 
 def write_keys(tasks: dict[str, Task], folder: Path) -> None:
@@ -120,12 +120,20 @@ def generate_release(source: Path, scratch: Path) -> Path:
     config = nbgrader_config()
     config.CourseDirectory.root = str(scratch)
     config.CourseDirectory.db_url = f"sqlite:///{scratch / 'gradebook.db'}"
-    api = NbGraderAPI(config=config)
-    for assignment in sorted(path.name for path in source.iterdir()):
+    generate_assignments(NbGraderAPI(config=config), [path.name for path in source.iterdir()])
+    return scratch / "release"
+
+
+def generate_assignments(api: NbGraderAPI, assignments: Iterable[str]) -> None:
+    """Run `nbgrader generate_assignment` for each assignment.
+
+    Raises:
+        RuntimeError: nbgrader refused one; the message holds its log.
+    """
+    for assignment in assignments:
         result = api.generate_assignment(assignment, force=True, create=True)
         if not result["success"]:
             raise RuntimeError(f"nbgrader could not release {assignment}:\n{result['log']}")
-    return scratch / "release"
 
 
 def nbgrader_config() -> Config:

@@ -25,11 +25,11 @@ def write_demo_class(folder: Path) -> list[str]:
     The same class at every call: which student does what is drawn from a fixed seed.
     """
     rng = np.random.default_rng(SEED)
-    tasks = {task.id: task for task in all_tasks()}
+    references = {path.stem: reference_sources(path.stem) for path in text_notebooks()}
     students = [f"student-{number:02}" for number in range(1, STUDENTS + 1)]
     for student in students:
-        for name in (path.stem for path in text_notebooks()):
-            sources = _work(tasks, reference_sources(name), rng)
+        for name, reference in references.items():
+            sources = _work(all_tasks(), reference, rng)
             path = folder / student / name / f"{name}.ipynb"
             path.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(filled_in(name, sources), path)

@@ -5,6 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, TypeVar
@@ -131,17 +132,23 @@ class Task:
         return replace(outcome, outputs=outputs, printed="")
 
 
-def all_tasks() -> list[Task]:
-    """All tasks, in the order of the exercises and, within one, as its module defines them."""
+def course_order(name: str) -> tuple[bool, str]:
+    """The sort key of a notebook's or task module's name: exercises, then challenges."""
+    return name.startswith("ch"), name
+
+
+@cache
+def all_tasks() -> dict[str, Task]:
+    """All tasks by id, in the order of the course and, within a module, as it defines them."""
     package = import_module("course.instructor.tasks")
-    names = sorted(
-        (module.name for module in iter_modules(package.__path__)),
-        key=lambda name: (name.startswith("ch"), name),  # the challenges come last
-    )
+    names = sorted((module.name for module in iter_modules(package.__path__)), key=course_order)
     modules = [import_module(f"{package.__name__}.{name}") for name in names]
-    return [
-        value for module in modules for value in vars(module).values() if isinstance(value, Task)
-    ]
+    return {
+        value.id: value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, Task)
+    }
 
 
 def source_of(solution: Callable[..., Any]) -> str:

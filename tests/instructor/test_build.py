@@ -10,7 +10,7 @@ from course.instructor import build, text_notebook
 from course.instructor.solutions import solutions_module
 from course.instructor.task import all_tasks
 
-TASKS = {task.id: task for task in all_tasks()}
+TASKS = all_tasks()
 PATHS = {path.stem: path for path in build.text_notebooks()}
 STALE = "is stale: run `make build` and commit what it changes"
 

@@ -13,7 +13,7 @@ from course.instructor.text_notebook import (
     solution_cells,
 )
 
-TASKS = {task.id: task for task in all_tasks()}
+TASKS = all_tasks()
 
 TEXT = '''# %% [markdown]
 # # Exercise 1: A toy

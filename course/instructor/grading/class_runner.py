@@ -11,6 +11,9 @@ from nbgrader.apps.api import NbGraderAPI
 from nbgrader.plugins import CsvExportPlugin
 from traitlets.config import Config
 
+from course.instructor.build import generate_assignments
+from course.instructor.task import course_order
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -44,7 +47,8 @@ class ClassRunner:
 
     def assignments(self) -> list[str]:
         """The assignments that can be graded: the folders of source/."""
-        return sorted(path.name for path in (self.root / "source").iterdir() if path.is_dir())
+        folders = (path for path in (self.root / "source").iterdir() if path.is_dir())
+        return sorted((path.name for path in folders), key=course_order)
 
     def submissions(self) -> list[Submission]:
         """The submissions in submitted/, by student, for assignments that there are."""
@@ -57,10 +61,7 @@ class ClassRunner:
         with tempfile.TemporaryDirectory() as release:
             # The release is committed already; only the gradebook's entries are wanted.
             self._course.release_directory = release
-            for assignment in self.assignments():
-                result = self._api.generate_assignment(assignment, force=True, create=True)
-                if not result["success"]:
-                    raise RuntimeError(f"{assignment} cannot be released:\n{result['log']}")
+            generate_assignments(self._api, self.assignments())
 
     def grade(
         self, submissions: Iterable[Submission], tell: Callable[[Graded], None]

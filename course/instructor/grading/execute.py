@@ -6,7 +6,6 @@ report card and score are written as the cell's output, where nbgrader looks for
 """
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nbgrader.preprocessors import Execute
 from traitlets import Unicode
 
 from course.instructor.grading.secret import class_secret, fresh_seed
-from course.instructor.task import Task, all_tasks
+from course.instructor.task import all_tasks
 from course.instructor.text_notebook import check_call
 from course.student.answer_key import AnswerKey
 from course.student.answers import MIME
@@ -43,11 +42,11 @@ class ExecuteAndJudge(Execute):
         seed = fresh_seed(
             class_secret(Path(self.secret_file)), resources["nbgrader"]["student"], task
         )
-        key = _tasks()[task].key(seed, with_mistakes=False)
+        key = all_tasks()[task].key(seed, with_mistakes=False)
         outcomes = self._outcomes(key, expression, index)
         report = judge(key, outcomes)
         if report.first_failure and report.started:
-            report = judge(_tasks()[task].key(seed), outcomes)
+            report = judge(all_tasks()[task].key(seed), outcomes)
         card = ReportCard(report, graded=True)
         cell.execution_count = None
         cell.outputs = [
@@ -89,8 +88,3 @@ def _read_answers(outputs: list[NotebookNode], count: int) -> list[Outcome]:
         else Problem("UnusableError", "The notebook gave no answer to this check.")
     )
     return [Outcome(problem=problem)] * count
-
-
-@cache
-def _tasks() -> dict[str, Task]:
-    return {task.id: task for task in all_tasks()}
