@@ -1,7 +1,8 @@
 """From a text notebook to the instructor's notebook: cell ids, tasks, and nbgrader's metadata.
 
 A text notebook marks a solution cell with the tag `solution` and the check cell that follows it
-with the tag `check`. All else that nbgrader needs is derived from the check cell's one line.
+with the tag `check`. All else that nbgrader needs is derived from the check cell's one line. A cell
+with the tag `show` only shows something: grading skips it, so no other cell may need it.
 """
 
 import ast
@@ -13,7 +14,7 @@ from nbformat import NotebookNode
 
 from course.instructor.task import Task
 
-SOLUTION, CHECK = "solution", "check"
+SOLUTION, CHECK, SHOW = "solution", "check", "show"
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -26,13 +27,14 @@ def read(path: Path) -> NotebookNode:
     """Read a text notebook, with cell ids that depend on nothing but the cells' text.
 
     Raises:
-        TextNotebookError: the tags of its cells do not form pairs of a solution and its check.
+        TextNotebookError: the tags of its cells do not form pairs of a solution and its check, or
+            a cell needs what another, tagged `show`, defines.
     """
     notebook = jupytext.read(path, fmt="py:percent")
     notebook.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     seen: dict[str, int] = {}
     for cell in notebook.cells:
-        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+        digest = _digest(cell)
         seen[digest] = seen.get(digest, 0) + 1
         cell.id = f"{digest}-{seen[digest]}" if seen[digest] > 1 else digest
     roles = [role for cell in notebook.cells if (role := _role(cell))]
@@ -40,6 +42,11 @@ def read(path: Path) -> NotebookNode:
         raise TextNotebookError(
             f"{path}: each cell tagged {SOLUTION!r} must be followed by one tagged {CHECK!r}, and "
             f"no other cell may have these tags. The tags are, in order: {', '.join(roles)}."
+        )
+    if needed := _needed_from_shown(notebook):
+        raise TextNotebookError(
+            f"{path}: grading skips the cells tagged {SHOW!r}, but other cells need what they"
+            f" define: {', '.join(sorted(needed))}."
         )
     return notebook
 
@@ -84,6 +91,40 @@ def solution_cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
         check_call(check)[0]: solution
         for solution, check in zip(cells[::2], cells[1::2], strict=True)
     }
+
+
+def only_shows(cell: NotebookNode) -> bool:
+    """Whether a cell only shows something, so that grading may skip it.
+
+    One that a student has written into may hold what their solution needs: its text no longer
+    goes with its id.
+    """
+    as_released = cell.get("id", "").partition("-")[0] == _digest(cell)
+    return as_released and SHOW in cell.metadata.get("tags", ())
+
+
+def _digest(cell: NotebookNode) -> str:
+    return hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+
+
+def _needed_from_shown(notebook: NotebookNode) -> set[str]:
+    """The names that only cells tagged `show` define and that other cells use."""
+    defined: dict[bool, set[str]] = {True: set(), False: set()}
+    used: set[str] = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            match node:
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                    defined[only_shows(cell)].add(name)
+                case ast.alias(name=name, asname=asname):
+                    defined[only_shows(cell)].add(asname or name)
+                case ast.Name(id=name, ctx=ast.Store()):
+                    defined[only_shows(cell)].add(name)
+                case ast.Name(id=name) if not only_shows(cell):
+                    used.add(name)
+    return used & (defined[True] - defined[False])
 
 
 def _role(cell: NotebookNode) -> str:

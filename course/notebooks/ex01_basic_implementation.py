@@ -49,7 +49,7 @@ from course.student.waiting import waits_for
 #
 # The one thing to hold on to is *which numbers share a mean*. Below, equal numbers share one.
 
-# %%
+# %% tags=["show"]
 shared_statistics()
 
 # %% [markdown]
@@ -149,7 +149,7 @@ check("ex01_layer_norm", layer_norm)
 # A batch of six samples whose rows differ in level and spread, before and after *your* function.
 # Look along a row, then down a column: which of them has mean 0 now?
 
-# %%
+# %% tags=["show"]
 batch_before_and_after(layer_norm)
 
 # %% [markdown]
@@ -157,7 +157,7 @@ batch_before_and_after(layer_norm)
 # to a negative value: the shape turns over, and its width stays. Let `log10 eps` grow past the
 # variance: now the result shrinks. `gamma` and `beta` alone decide where the row ends up.
 
-# %%
+# %% tags=["show"]
 row_explorer(layer_norm)
 
 # %% [markdown]
@@ -167,7 +167,7 @@ row_explorer(layer_norm)
 # function. The largest violation is printed; in float64 expect about 1e-13 or less.
 
 
-# %%
+# %% tags=["show"]
 def identities(norm):
     """The largest violation of four identities of layer normalization."""
     rng = np.random.default_rng(0)
@@ -203,7 +203,7 @@ with waits_for(layer_norm):
 # 0.001 counts as invisible.
 
 
-# %%
+# %% tags=["show"]
 def invariance_table(norm):
     """What Table 1 of Ba, Kiros and Hinton (2016) says of two norms, by experiment."""
     rng = np.random.default_rng(1)

@@ -53,7 +53,7 @@ from course.student.waiting import waits_for
 # In the picture, the gradient runs against the arrows. The colours mark what makes this layer
 # harder than most: `x` acts on `x_hat` along three paths.
 
-# %%
+# %% tags=["show"]
 computational_graph()
 
 # %% [markdown]
@@ -484,7 +484,7 @@ check("ex02_backward", LayerNorm)
 # agreement of about 1e-9.
 
 
-# %%
+# %% tags=["show"]
 def numerical_gradient(loss, a, h=1e-6):
     """The gradient of a loss at the array a, by central differences."""
     gradient = np.zeros_like(a)
@@ -538,7 +538,7 @@ with waits_for(LayerNorm):
 # while gamma is 1 everywhere, and once with an uneven gamma.
 
 
-# %%
+# %% tags=["show"]
 def identities(layer_class):
     """The largest violation of three statements about dx, then dx for a sum with uneven gamma."""
     rng = np.random.default_rng(1)
@@ -589,7 +589,7 @@ with waits_for(LayerNorm):
 # the diamonds are *your* `dx`. The orange bars are all equal: they move the row as a whole. The
 # green ones follow $\hat{x}$: they shrink or stretch it.
 
-# %%
+# %% tags=["show"]
 three_terms(LayerNorm)
 
 # %% [markdown]
@@ -598,7 +598,7 @@ three_terms(LayerNorm)
 # and with $h^2$ for the central one. A small step subtracts two nearly equal numbers, each known to
 # 16 digits only, and divides what is left by $h$: the error grows with $1/h$. Hence the V.
 
-# %%
+# %% tags=["show"]
 finite_difference_error(LayerNorm)
 
 # %% [markdown]
@@ -608,7 +608,7 @@ finite_difference_error(LayerNorm)
 # go on. Below −9 they part again, and below −14 the smooth curve has turned into stairs: between
 # two neighbouring float64 numbers there is nothing.
 
-# %%
+# %% tags=["show"]
 step_explorer(LayerNorm)
 
 # %% [markdown]
@@ -619,7 +619,7 @@ step_explorer(LayerNorm)
 # rows of 768 features, and a batch of 8 texts of 1024 tokens. The figure is arithmetic on these
 # shapes. Nothing was measured.
 
-# %%
+# %% tags=["show"]
 cached_bytes()
 
 # %% [markdown]
@@ -637,7 +637,7 @@ cached_bytes()
 # `forward(x)` close to a target which no layer norm can reach: its rows have a mean of 1 and a
 # spread of 2. Once with your `dx`, once with $dx = r \, g$.
 
-# %%
+# %% tags=["show"]
 detached_statistics(LayerNorm)
 
 # %% [markdown]

@@ -51,7 +51,7 @@ from course.student.waiting import waits_for
 # In the first line you still see that the second row was the larger one. In the second line that is
 # gone. Below, the same for a small batch of images. Equal numbers share a mean.
 
-# %%
+# %% tags=["show"]
 shared_over_dims()
 
 # %% [markdown]
@@ -64,7 +64,7 @@ shared_over_dims()
 # attributes. Here is a module with two, which differ in nothing else.
 
 
-# %%
+# %% tags=["show"]
 class TwoTensors(nn.Module):
     def __init__(self):
         super().__init__()
@@ -97,7 +97,7 @@ prediction = ""
 #
 # </details>
 
-# %%
+# %% tags=["show"]
 row = torch.tensor([310.0, 290.0, -290.0, -310.0], dtype=torch.float16)
 deviations = row - row.mean()
 squares = deviations**2
@@ -233,7 +233,7 @@ check("ex03_custom_layer_norm", CustomLayerNorm)
 # normalised twice: by your module, and with every step in the dtype of x. The truth is computed in
 # float64 from the stored row. Where do the two lines part, and why not in float32?
 
-# %%
+# %% tags=["show"]
 error_against_offset(CustomLayerNorm)
 
 # %% [markdown]
@@ -248,7 +248,7 @@ error_against_offset(CustomLayerNorm)
 # Weights move between your module and PyTorch's, because a `state_dict` goes by names and shapes.
 
 
-# %%
+# %% tags=["show"]
 def there_and_back(layer):
     """Move random weights from nn.LayerNorm to a layer of shape (2, 3), and back."""
     random = torch.Generator().manual_seed(0)
@@ -272,7 +272,7 @@ with waits_for(CustomLayerNorm):
 # gradient, which some optimizers and penalties need. Each prints True or False here.
 
 
-# %%
+# %% tags=["show"]
 def gradients_are_right(layer):
     """Check first and second gradients with respect to x and the parameters."""
     random = torch.Generator().manual_seed(1)
@@ -295,7 +295,7 @@ with waits_for(CustomLayerNorm):
 # with PyTorch's. Same start, same data. Should the two losses differ after 200 steps?
 
 
-# %%
+# %% tags=["show"]
 def train(norm, steps=200):
     """Train a small network that contains a norm layer of 16 features; return its losses."""
     random = torch.Generator().manual_seed(2)
@@ -333,7 +333,7 @@ with waits_for(CustomLayerNorm):
 # float16 too? For the orange line below, the values of a standard normal row, and then the squares
 # of its deviations, are added one after the other, with the sum rounded at every step.
 
-# %%
+# %% tags=["show"]
 summed_in_half(CustomLayerNorm)
 
 # %% [markdown]

@@ -9,6 +9,7 @@ from course.instructor.task import all_tasks
 from course.instructor.text_notebook import (
     TextNotebookError,
     add_nbgrader_metadata,
+    only_shows,
     read,
     solution_cells,
 )
@@ -92,3 +93,19 @@ def test_the_solutions_module_has_the_solutions_and_the_imports_they_use(tmp_pat
     namespace: dict[str, object] = {}
     exec(module, namespace)
     assert callable(namespace["layer_norm"])
+
+
+def test_a_cell_may_not_need_what_a_cell_that_only_shows_defines(tmp_path: Path) -> None:
+    shown = '\n# %% tags=["show"]\ny = 1\nprint(y)\n'
+    read(written(tmp_path, TEXT + shown))
+    with pytest.raises(TextNotebookError, match="need what they define: y"):
+        read(written(tmp_path, TEXT + shown + "\n# %%\nprint(y)\n"))
+    read(written(tmp_path, TEXT + shown + "\n# %%\ny = 2\nprint(y)\n"))
+
+
+def test_a_cell_only_shows_until_a_student_writes_into_it(tmp_path: Path) -> None:
+    notebook = read(written(tmp_path, TEXT + '\n# %% tags=["show"]\nprint(1)\n'))
+    assert [only_shows(cell) for cell in notebook.cells] == [False] * 4 + [True]
+    cell = notebook.cells[-1]
+    cell.source += "\ndef helper(): ..."
+    assert not only_shows(cell)

@@ -16,7 +16,7 @@ from traitlets import Unicode
 
 from course.instructor.grading.secret import class_secret, fresh_seed
 from course.instructor.task import all_tasks
-from course.instructor.text_notebook import check_call
+from course.instructor.text_notebook import check_call, only_shows
 from course.student.answer_key import AnswerKey
 from course.student.answers import MIME
 from course.student.judge import judge
@@ -35,7 +35,9 @@ class ExecuteAndJudge(Execute):
     def preprocess_cell(
         self, cell: NotebookNode, resources: dict[str, Any], index: int
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Run a cell; where it is a check, judge it instead."""
+        """Run a cell; where it is a check, judge it instead; where it only shows, skip it."""
+        if only_shows(cell):
+            return cell, resources
         if not utils.is_grade(cell):
             return super().preprocess_cell(cell, resources, index)
         task, expression = check_call(cell)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from course.instructor.draws import draw_parameters, draw_rows
 from course.instructor.task import Task
 from course.student.answer_key import Case, Tolerance
 
@@ -38,26 +39,13 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     """Every axis of a case has its own length, but for the square one."""
     batch, features, seq = (int(n) for n in rng.permutation([3, 4, 5, 6])[:3])
 
-    def draw(*shape):
-        """Rows, each with a mean of its own and a spread between 2 and 4."""
-        noise = rng.normal(size=shape)
-        noise = noise - noise.mean(axis=-1, keepdims=True)
-        spread = rng.uniform(2, 4, (*shape[:-1], 1)) / noise.std(axis=-1, keepdims=True)
-        return rng.normal(0, 2, (*shape[:-1], 1)) + spread * noise
-
     def inputs(x, **more):
-        width = x.shape[-1]
-        return {
-            "x": x,
-            "gamma": rng.choice([-1, 1], width) * rng.uniform(0.5, 2, width),
-            "beta": rng.normal(size=width),
-            **more,
-        }
+        return {"x": x, **draw_parameters(rng, x.shape[-1]), **more}
 
     yield Case(
         "each row of a (batch, features) array is normalised, scaled and shifted",
         points=2,
-        inputs=inputs(draw(batch, features), eps=TINY),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY),
         tolerance=FLOAT32,
         hint="Work through one row by hand: its mean, its variance, then (x - mean) / sqrt(var + "
         "eps), and only then `gamma` and `beta`. Print each step and compare.",
@@ -65,7 +53,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a square batch, where a wrong axis raises no error",
         points=0.5,
-        inputs=inputs(draw(features, features), eps=TINY),
+        inputs=inputs(draw_rows(rng, features, features), eps=TINY),
         tolerance=FLOAT32,
         hint="When batch and features are equal, NumPy broadcasts a (features,) mean along the "
         "wrong axis without complaint. Which shape should the mean have?",
@@ -73,35 +61,37 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "one row without a batch axis, shape (features,)",
         points=1,
-        inputs=inputs(draw(features), eps=TINY),
+        inputs=inputs(draw_rows(rng, features), eps=TINY),
         tolerance=FLOAT32,
         hint="The last axis is `axis=-1`, whatever the number of axes before it.",
     )
     yield Case(
         "more axes before the last, shape (batch, seq, heads, features)",
         points=1,
-        inputs=inputs(draw(batch, seq, 2, features), eps=TINY),
+        inputs=inputs(draw_rows(rng, batch, seq, 2, features), eps=TINY),
         tolerance=FLOAT32,
         hint="The statistics belong to the last axis alone: `axis=-1` and `keepdims=True`.",
     )
     yield Case(
         "a large eps is honoured, and stands inside the square root",
         points=1,
-        inputs=inputs(draw(batch, features) / 5, eps=float(rng.uniform(0.1, 0.5))),
+        inputs=inputs(draw_rows(rng, batch, features) / 5, eps=float(rng.uniform(0.1, 0.5))),
         tolerance=FLOAT32,
         hint="Use the argument `eps`, add it to the variance, and take the square root of the sum.",
     )
     yield Case(
         "rows of tiny variance, with eps left at its default of 1e-5",
         points=1,
-        inputs=inputs(draw(batch, features) / 1000),
+        inputs=inputs(draw_rows(rng, batch, features) / 1000),
         tolerance=FLOAT32,
         hint="The variance is about as small as `eps` here, so its default value shows: 1e-5.",
     )
     yield Case(
         "an offset of 10,000 in float32 does not swamp the variance",
         points=1,
-        inputs=inputs((rng.uniform(10_000, 10_100) + draw(4, 8) / 2).astype(np.float32), eps=TINY),
+        inputs=inputs(
+            (rng.uniform(10_000, 10_100) + draw_rows(rng, 4, 8) / 2).astype(np.float32), eps=TINY
+        ),
         tolerance=OFFSET_FLOAT32,
         by_values=False,
         hint="Subtract the mean before you square. A difference of two large squares keeps no "
@@ -118,7 +108,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "a batch of one, and x a view into a larger array",
         points=0.5,
-        inputs=inputs(draw(1, features), eps=TINY, strided=True),
+        inputs=inputs(draw_rows(rng, 1, features), eps=TINY, strided=True),
         tolerance=FLOAT32,
         hint="Nothing should depend on the batch being larger than one, or on how x lies in "
         "memory.",
@@ -126,7 +116,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "x, gamma and beta are left as they were",
         points=0.5,
-        inputs=inputs(draw(batch, features), eps=TINY),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY),
         tolerance=FLOAT32,
         judged=("x", "gamma", "beta"),
         hint="`x -= mean` writes into the caller's array; `x - mean` makes a new one.",
@@ -144,7 +134,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case(
         "float64 in, all the digits of float64 out",
         points=0.5,
-        inputs=inputs(draw(batch, features), eps=TINY),
+        inputs=inputs(draw_rows(rng, batch, features), eps=TINY),
         tolerance=FLOAT64,
         hint="Let NumPy keep the dtype of x: there is no need for `astype` or `dtype=`.",
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from course.instructor.draws import draw_parameters, draw_rows
 from course.instructor.task import Task
 from course.layer_normalization_solutions import LayerNorm, parameter_gradients
 from course.student.answer_key import Case, Tolerance
@@ -71,20 +72,6 @@ OFFSET_FLOAT32 = Tolerance(rtol=0, atol=0.02)
 TINY_EPS = 1e-6
 
 GRADIENTS = ("dx", "dgamma", "dbeta")
-
-
-def draw_rows(rng, *shape, spread=(2.0, 4.0), offset=2.0):
-    """Rows with a mean and a standard deviation of their own, the latter within `spread`."""
-    noise = rng.normal(size=shape)
-    noise = (noise - noise.mean(axis=-1, keepdims=True)) / noise.std(axis=-1, keepdims=True)
-    leading = (*shape[:-1], 1)
-    return offset * rng.normal(size=leading) + rng.uniform(*spread, size=leading) * noise
-
-
-def draw_parameters(rng, features):
-    """A gamma of both signs and a beta, neither of them uniform."""
-    gamma = rng.choice([-1, 1], features) * rng.uniform(0.5, 2, features)
-    return {"gamma": gamma, "beta": rng.normal(size=features)}
 
 
 # ---------------------------------------------------------------------------------------------

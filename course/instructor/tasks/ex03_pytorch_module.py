@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from course.instructor.draws import draw_scale
 from course.instructor.task import Task
 from course.layer_normalization_solutions import CustomLayerNorm
 from course.student.answer_key import Case, Tolerance
@@ -85,7 +86,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             "normalized_shape": [int(n) for n in shape],
             "form": form,
             "dtype": dtype,
-            "scale": rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape),
+            "scale": draw_scale(rng, *shape),
             "shift": rng.normal(size=shape),
             **more,
         }

@@ -1,31 +1,31 @@
 """The probe of exercise 3: layer normalization as a PyTorch module."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from course.student.outcome import UnusableError, as_array
+from course.student.outcome import UnusableError
 from course.student.plain import PlainValues
+from course.student.torch_modules import (
+    BUILT_IN_NORMS,
+    DTYPES,
+    calls_of,
+    forward,
+    gradients_of,
+    new_module,
+    output_array,
+    zeros_if_none,
+)
 
-DTYPES = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-    "float64": torch.float64,
-}
 FORMS: dict[str, Callable[[list[int]], Any]] = {
     "int": lambda shape: shape[0],
     "tuple": tuple,
     "list": list,
     "Size": torch.Size,
 }
-BUILT_IN_NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm")
 # So that a tensor which `.to()` does not move cannot mix with the others, on any machine.
 OTHER_DEVICE = "meta"
 
@@ -75,7 +75,7 @@ def custom_layer_norm(
         "evaluation": `output` in evaluation mode, after another batch in training mode.
     """
     shape = tuple(normalized_shape)
-    module = _build(student, FORMS[form](normalized_shape), eps)
+    module = _new(student, FORMS[form](normalized_shape), eps)
     wanted = DTYPES[dtype]
     given = torch.tensor(x).to(wanted)
     if strided:
@@ -86,7 +86,7 @@ def custom_layer_norm(
     if look_at == "parameters":
         return {
             "learnable parameters": _listed(module),
-            "output": _array(_forward(module, given)),
+            "output": output_array(forward(module, given)),
         }
     module.to(wanted)
     _set(parameters, (scale, shift))
@@ -102,31 +102,22 @@ def custom_layer_norm(
         return {"device": _device_of_output(module, given)}
     if look_at == "evaluation":
         module.train()
-        _forward(module, _like(given, earlier))
+        forward(module, _like(given, earlier))
         module.eval()
-        return {"output": _array(_forward(module, given))}
+        return {"output": output_array(forward(module, given))}
     before = given.clone()
-    with _built_in_norms() as called:
-        output = _forward(module, given)
+    with calls_of(*BUILT_IN_NORMS) as called:
+        output = forward(module, given)
     return {
-        "output": _array(output),
+        "output": output_array(output),
         "x is unchanged": torch.equal(given, before),
         "built-in norm called": bool(called),
     }
 
 
-def _build(student: type[nn.Module], normalized_shape: Any, eps: float | None) -> nn.Module:
-    if not (isinstance(student, type) and issubclass(student, nn.Module)):
-        given = (
-            "a module that is already built"
-            if isinstance(student, nn.Module)
-            else f"of type {type(student).__name__}"
-        )
-        raise UnusableError(
-            f"What was checked is {given}; a class that inherits from `nn.Module` was expected."
-            " Pass the class itself, without brackets behind its name."
-        )
-    return student(normalized_shape) if eps is None else student(normalized_shape, eps)
+def _new(student: type[nn.Module], normalized_shape: Any, eps: float | None) -> nn.Module:
+    arguments = (normalized_shape,) if eps is None else (normalized_shape, eps)
+    return new_module(student, *arguments)
 
 
 def _scale_and_shift(
@@ -241,21 +232,6 @@ def _set(parameters: tuple[nn.Parameter, ...], values: tuple[np.ndarray, ...]) -
             parameter.copy_(torch.tensor(value))
 
 
-def _forward(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    output = module(x)
-    if not isinstance(output, torch.Tensor):
-        _array(output)  # None and the like have a message of their own
-        raise UnusableError(
-            f"What `forward` returned is of type {type(output).__name__}; a torch tensor was"
-            " expected."
-        )
-    return output
-
-
-def _array(output: Any) -> np.ndarray:
-    return as_array(output, "What `forward` returned")
-
-
 def _like(x: torch.Tensor, values: np.ndarray | None) -> torch.Tensor:
     assert values is not None
     return torch.tensor(values).to(x)
@@ -263,9 +239,9 @@ def _like(x: torch.Tensor, values: np.ndarray | None) -> torch.Tensor:
 
 def _dtypes(module: nn.Module, x: torch.Tensor) -> PlainValues:
     found: PlainValues = {}
-    with _built_in_norms() as called:
+    with calls_of(*BUILT_IN_NORMS) as called:
         for name, dtype in DTYPES.items():
-            output = _forward(module.to(dtype), x.to(dtype))
+            output = forward(module.to(dtype), x.to(dtype))
             found[f"dtype for {name} input"] = str(output.dtype).removeprefix("torch.")
     return {**found, "built-in norm called": bool(called)}
 
@@ -278,13 +254,13 @@ def _gradients(
 ) -> PlainValues:
     x.requires_grad_()
     leaves = {"x": x, "scale": parameters[0], "shift": parameters[1]}
-    gradients = _gradients_of((_forward(module, x) * upstream).sum(), list(leaves.values()))
+    gradients = gradients_of((forward(module, x) * upstream).sum(), list(leaves.values()))
     reached: PlainValues = {
         f"gradient reaches the {name}" if name != "x" else "gradient reaches x": g is not None
         for name, g in zip(leaves, gradients, strict=True)
     }
     return reached | {
-        f"d{name}": _zeros_if_none(gradient, leaf)
+        f"d{name}": zeros_if_none(gradient, leaf)
         for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
     }
 
@@ -297,31 +273,14 @@ def _second_derivatives(
     direction: torch.Tensor,
 ) -> PlainValues:
     x.requires_grad_()
-    loss = (_forward(module, x) * upstream).sum()
-    (dx,) = _gradients_of(loss, [x], create_graph=True)
+    loss = (forward(module, x) * upstream).sum()
+    (dx,) = gradients_of(loss, [x], create_graph=True)
     leaves = [x, parameters[0]]
-    second = [None, None] if dx is None else _gradients_of((dx * direction).sum(), leaves)
+    second = [None, None] if dx is None else gradients_of((dx * direction).sum(), leaves)
     return {
-        name: _zeros_if_none(gradient, leaf)
+        name: zeros_if_none(gradient, leaf)
         for name, gradient, leaf in zip(("d2x", "d2scale"), second, leaves, strict=True)
     }
-
-
-def _gradients_of(
-    loss: torch.Tensor, leaves: list[torch.Tensor], create_graph: bool = False
-) -> list[torch.Tensor | None]:
-    """The gradients of a scalar, None for what it does not depend on."""
-    open_leaves = [leaf for leaf in leaves if leaf.requires_grad]
-    if not (loss.requires_grad and open_leaves):
-        return [None] * len(leaves)
-    gradients = iter(
-        torch.autograd.grad(loss, open_leaves, allow_unused=True, create_graph=create_graph)
-    )
-    return [next(gradients) if leaf.requires_grad else None for leaf in leaves]
-
-
-def _zeros_if_none(gradient: torch.Tensor | None, leaf: torch.Tensor) -> np.ndarray:
-    return as_array(torch.zeros_like(leaf) if gradient is None else gradient, "A gradient")
 
 
 def _moved_to_and_fro(
@@ -337,7 +296,7 @@ def _moved_to_and_fro(
         "nn.LayerNorm takes it back": False,
     }
     if names != expected:
-        _forward(module, x)  # so that a `forward` that is not written yet says so
+        forward(module, x)  # so that a `forward` that is not written yet says so
         return found
     shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     if set(shapes.values()) != {scale.shape}:
@@ -346,7 +305,7 @@ def _moved_to_and_fro(
             f"Your state_dict has {listed}; in `nn.LayerNorm` both have the shape {scale.shape}."
         )
     module.load_state_dict(theirs.state_dict())
-    found["output"] = _array(_forward(module, x))
+    found["output"] = output_array(forward(module, x))
     back = nn.LayerNorm(scale.shape)
     back.load_state_dict(module.state_dict())
     found["nn.LayerNorm takes it back"] = all(
@@ -357,9 +316,9 @@ def _moved_to_and_fro(
 
 
 def _device_of_output(module: nn.Module, x: torch.Tensor) -> str:
-    _forward(module, x)  # what fails here too has nothing to do with the device
+    forward(module, x)  # what fails here too has nothing to do with the device
     try:
-        return str(_forward(module.to(OTHER_DEVICE), x.to(OTHER_DEVICE)).device)
+        return str(forward(module.to(OTHER_DEVICE), x.to(OTHER_DEVICE)).device)
     except Exception as error:
         # On this device reading a value is a NotImplementedError, which would mean "not started".
         raise UnusableError(
@@ -367,34 +326,3 @@ def _device_of_output(module: nn.Module, x: torch.Tensor) -> str:
             " which every machine has), and `forward` failed there."
             f" {type(error).__name__}: {error}"
         ) from error
-
-
-@contextmanager
-def _built_in_norms() -> Iterator[list[str]]:
-    """Collect the names of the normalisations of PyTorch that run in the block.
-
-    Both modes are needed: `F.rms_norm` is taken apart before operations are dispatched, and
-    what was traced by `torch.jit` calls no Python function.
-    """
-    called: list[str] = []
-
-    def note(name: str) -> None:
-        if any(norm in name for norm in BUILT_IN_NORMS):
-            called.append(name)
-
-    class Functions(TorchFunctionMode):
-        def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            note(getattr(func, "__name__", ""))
-            return func(*args, **(kwargs or {}))
-
-    class Operations(TorchDispatchMode):
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            note(str(func))
-            return func(*args, **(kwargs or {}))
-
-    with Functions(), Operations():
-        yield called
