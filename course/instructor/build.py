@@ -1,9 +1,11 @@
 """The one build: from the text notebooks to everything that is generated and committed."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -50,12 +52,15 @@ def build(tell: Callable[[str], None]) -> None:
     tasks = all_tasks()
     write_keys(tasks, KEYS)
     tell(f"{KEYS.relative_to(ROOT)}: {len(tasks)} published keys")
-    for name, notebook in notebooks.items():
+    for notebook in notebooks.values():
         text_notebook.add_nbgrader_metadata(notebook, tasks)
-        execute(notebook)
+    # Threads, for each only waits for its kernel.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(execute, notebooks.values()))
+    for name, notebook in notebooks.items():
         _write(SOURCE / name / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
-        tell(f"source/{name}: executed")
     _remove_strangers(SOURCE, set(notebooks))
+    tell(f"source/: {len(notebooks)} notebooks, executed")
     with tempfile.TemporaryDirectory() as scratch:
         release = generate_release(SOURCE, Path(scratch))
         for name in notebooks:

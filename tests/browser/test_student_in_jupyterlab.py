@@ -7,6 +7,9 @@ from jupyter_lab import Lab
 from notebook_page import open_notebook, solve_and_check
 from playwright.sync_api import Page, expect
 
+# One JupyterLab serves all tests here, from one process.
+pytestmark = pytest.mark.xdist_group("browser")
+
 STUB = "def layer_norm"
 SIGNATURE = "def layer_norm(x, gamma, beta, eps=1e-5):\n"
 BODY = (

@@ -15,6 +15,9 @@ from course.instructor.submission import filled_in, reference_sources, typed
 from course.instructor.task import all_tasks
 from course.student.report_card import GRADED
 
+# One class is graded for all tests here, by one process.
+pytestmark = pytest.mark.xdist_group("grading")
+
 NAME = "ex01_basic_implementation"
 TASK = all_tasks()["ex01_layer_norm"]
 MISTAKES = {mistake.name: mistake for mistake in TASK.mistakes}
