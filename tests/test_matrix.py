@@ -13,7 +13,7 @@ TASKS = all_tasks()
 def test_every_solution_of_a_task_fares_as_it_must(task: Task) -> None:
     surprises = [
         f"{row.kind} {row.name}: {sentence}"
-        for row in kill_matrix([task])
+        for row in kill_matrix(task)
         for sentence in row.surprises
     ]
     assert not surprises, "\n".join(surprises)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from joblib import Parallel, delayed
+
 from course import layer_normalization_solutions as reference
-from course.instructor.task import PUBLISHED_SEED, Task
+from course.instructor.task import PUBLISHED_SEED, Task, all_tasks
 from course.student.judge import Report, judge
 
 FRESH_SEEDS = range(1, 21)
@@ -30,18 +32,27 @@ class Row:
     surprises: tuple[str, ...]
 
 
-def kill_matrix(tasks: Iterable[Task]) -> Iterator[Row]:
-    """Try every solution of every task on the published key and on 20 fresh ones."""
-    for task in tasks:
-        keys = {seed: task.key(seed) for seed in (PUBLISHED_SEED, *FRESH_SEEDS)}
-        for kind, name, solution in _solutions(task):
-            reports = {seed: judge(key, task.outcomes(solution, key)) for seed, key in keys.items()}
-            surprises = {
-                seed: _surprise(kind, name, report, reports[PUBLISHED_SEED].score)
-                for seed, report in reports.items()
-            }
-            told = tuple(f"key {seed}: {what}" for seed, what in surprises.items() if what)
-            yield Row(task.id, kind, name, told)
+def kill_matrix(task: Task) -> Iterator[Row]:
+    """Try every solution of a task on the published key and on 20 fresh ones."""
+    keys = {seed: task.key(seed) for seed in (PUBLISHED_SEED, *FRESH_SEEDS)}
+    for kind, name, solution in _solutions(task):
+        reports = {seed: judge(key, task.outcomes(solution, key)) for seed, key in keys.items()}
+        surprises = {
+            seed: _surprise(kind, name, report, reports[PUBLISHED_SEED].score)
+            for seed, report in reports.items()
+        }
+        told = tuple(f"key {seed}: {what}" for seed, what in surprises.items() if what)
+        yield Row(task.id, kind, name, told)
+
+
+def kill_matrices(tasks: Iterable[str]) -> Iterator[list[Row]]:
+    """The rows of each of several tasks, given by their ids; on all cores."""
+    parallel = Parallel(n_jobs=-1, return_as="generator")
+    yield from parallel(delayed(_rows)(task) for task in tasks)
+
+
+def _rows(task: str) -> list[Row]:
+    return list(kill_matrix(all_tasks()[task]))
 
 
 def _solutions(task: Task) -> Iterator[tuple[str, str, Callable[..., Any]]]:
