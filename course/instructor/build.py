@@ -107,6 +107,7 @@ def execute(notebook: NotebookNode) -> None:
             resources={"metadata": {"path": folder}},
             store_widget_state=False,
             record_timing=False,
+            coalesce_streams=True,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],  # for why, see nbgrader_config.py
         )
         client.execute()

@@ -84,7 +84,9 @@ def zeros_if_none(gradient: torch.Tensor | None, leaf: torch.Tensor) -> np.ndarr
 def seeded(seed: int) -> Iterator[None]:
     """Run a block from a seed of PyTorch's random numbers, and leave them as they were."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not `torch.manual_seed`, which seeds every GPU too, and nobody would set those back. Where
+        # there is none it takes a millisecond to remember, with a traceback, to do so later.
+        torch.default_generator.manual_seed(seed)
         yield
 
 
