@@ -1,6 +1,8 @@
 # Built by `make build` from the solution cells of course/notebooks/: edit those, not this file.
 """The reference solutions, in exercise order."""
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -175,3 +177,213 @@ class CustomLayerNorm(nn.Module):
         var = (wide - mean).square().mean(dims, keepdim=True)  # (*, 1, ..., 1)
         x_hat = (wide - mean) / torch.sqrt(var + self.eps)  # (*, *normalized_shape)
         return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+# Exercise 5: RMSNorm
+
+
+class RMSNorm(nn.Module):
+    """
+    Root mean square normalization over the last dims of x, with a learnable scale.
+
+    Args:
+        normalized_shape: the lengths of the last dims of x, which share one mean square: an int
+            (the last dim alone), or a tuple, list or torch.Size of ints
+        eps: Small constant for numerical stability
+
+    Learnable parameter, an nn.Parameter of shape normalized_shape. Any name will do, but only
+    with PyTorch's, given here, a state_dict moves to and from nn.RMSNorm:
+        weight: the scale, starting at ones
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        # 1. Make a tuple of normalized_shape, whichever of its forms was given
+        # 2. Keep what forward needs, and create the parameter
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(normalized_shape)
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(self.normalized_shape))
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (*, *normalized_shape), of any floating point dtype
+
+        Returns:
+            Normalized and scaled tensor of same shape and dtype as x
+        """
+        # 3. If x is float16 or bfloat16, go on with it in float32
+        # 4. Calculate the mean square over the last dims, as many as normalized_shape has
+        # 5. Divide by the root of the mean square plus eps
+        # 6. Scale, and give the result the dtype of x
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dims = tuple(range(-len(self.normalized_shape), 0))
+        mean_square = wide.square().mean(dims, keepdim=True)  # (*, 1, ..., 1)
+        x_hat = wide * torch.rsqrt(mean_square + self.eps)  # (*, *normalized_shape)
+        return (x_hat * self.weight).to(x.dtype)
+
+
+def rms_norm_backward(dout, x, weight, eps=1e-5):
+    """
+    Gradients of the loss with respect to the input and the scale of an RMSNorm over the last dim.
+
+    Args:
+        dout: Gradient of loss with respect to output, of shape (..., features)
+        x: Input of the forward pass, of shape (..., features)
+        weight: The scale, of shape (features,)
+        eps: The eps of the forward pass
+
+    Returns:
+        dx: Gradient of loss with respect to x, of the shape of x
+        dweight: Gradient of loss with respect to weight, of shape (features,)
+    """
+    # 1. r and x_hat, as in the forward pass
+    # 2. g: what of dout comes through the scale
+    # 3. dx: two terms, times r
+    # 4. dweight: collect over all the rows
+    r = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)  # (..., 1)
+    x_hat = x * r  # (..., features)
+    g = dout * weight  # (..., features)
+    dx = r * (g - x_hat * (g * x_hat).mean(-1, keepdim=True))  # (..., features)
+    dweight = (dout * x_hat).reshape(-1, x.shape[-1]).sum(0)  # (features,)
+    return dx, dweight
+
+
+# Exercise 7: Layer normalization in a Transformer
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    """
+    Scaled dot-product attention.
+
+    Args:
+        query: Tensor of shape (..., L, d)
+        key: Tensor of shape (..., S, d)
+        value: Tensor of shape (..., S, d_v)
+        mask: None, or a tensor that broadcasts to (..., L, S): of booleans, True where a key is
+            blocked for a query; or of floats, added to the scaled scores
+
+    Returns:
+        output: Tensor of shape (..., L, d_v)
+        weights: Tensor of shape (..., L, S), whose rows sum to 1
+    """
+    # 1. The scores: every query with every key, divided by the square root of d
+    # 2. The mask, by its dtype
+    # 3. Softmax over the keys
+    # 4. The mean of the values with these weights
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (..., L, S)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(mask, float("-inf"))
+        else:
+            scores = scores + mask
+    weights = torch.softmax(scores, dim=-1)  # (..., L, S)
+    return weights @ value, weights  # (..., L, d_v) and (..., L, S)
+
+
+class MultiHeadSelfAttention(nn.Module):
+    """
+    Multi-head self-attention: every position looks at every position of its own sequence.
+
+    Args:
+        d_model: number of features of a position
+        nhead: number of heads, which share the features: d_head = d_model / nhead each
+
+    Raises:
+        ValueError: nhead does not divide d_model; the message names both numbers
+
+    Any names and any layout of the weights will do. Only with the names q_proj, k_proj, v_proj
+    and out_proj, for four linear layers from d_model to d_model, can weights be copied from
+    nn.MultiheadAttention (with its own names, in_proj_weight and so on, as well).
+    """
+
+    def __init__(self, d_model, nhead):
+        super().__init__()
+        # 1. Refuse a d_model that nhead does not divide
+        # 2. Create the four projections
+        if d_model % nhead:
+            raise ValueError(f"d_model={d_model} cannot be split into nhead={nhead} equal heads.")
+        self.nhead = nhead
+        self.q_proj = nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_model, d_model)
+        self.v_proj = nn.Linear(d_model, d_model)
+        self.out_proj = nn.Linear(d_model, d_model)
+
+    def forward(self, x, mask=None):
+        """
+        Args:
+            x: Tensor of shape (batch, seq, d_model)
+            mask: None, or a tensor of shape (seq, seq), the same for all samples and heads: of
+                booleans, True where blocked; or of floats, added to the scaled scores
+
+        Returns:
+            Tensor of shape (batch, seq, d_model)
+        """
+        # 3. Queries, keys and values, split into heads
+        # 4. Attention, in all heads at once
+        # 5. The heads side by side again, and the last projection
+        query = self.split(self.q_proj(x))  # (batch, nhead, seq, d_head)
+        key = self.split(self.k_proj(x))
+        value = self.split(self.v_proj(x))
+        heads, _ = scaled_dot_product_attention(query, key, value, mask)
+        return self.out_proj(self.merge(heads))  # (batch, seq, d_model)
+
+    def split(self, x):
+        """From (batch, seq, d_model) to (batch, nhead, seq, d_head)."""
+        batch, seq, d_model = x.shape
+        return x.view(batch, seq, self.nhead, d_model // self.nhead).transpose(1, 2)
+
+    def merge(self, heads):
+        """From (batch, nhead, seq, d_head) to (batch, seq, d_model)."""
+        return heads.transpose(1, 2).flatten(2)
+
+
+class TransformerEncoderBlock(nn.Module):
+    """
+    A Transformer encoder block with the layer norms after the residual connections (Post-LN).
+
+    Args:
+        d_model: number of features of a position
+        nhead: number of attention heads
+        dim_feedforward: width of the hidden layer of the feed-forward network
+        dropout: probability with which, in training, a feature of a sub-layer's output is dropped
+
+    Any names will do. Only with PyTorch's can weights be copied from nn.TransformerEncoderLayer:
+    linear1, linear2, norm1, norm2, and self_attn for your MultiHeadSelfAttention or for
+    nn.MultiheadAttention.
+    """
+
+    def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1):
+        super().__init__()
+        # 1. Multi-head self-attention
+        # 2. Two layer norms
+        # 3. The two linear maps of the feed-forward network
+        # 4. Dropout
+        self.self_attn = MultiHeadSelfAttention(d_model, nhead)
+        self.norm1 = nn.LayerNorm(d_model)
+        self.norm2 = nn.LayerNorm(d_model)
+        self.linear1 = nn.Linear(d_model, dim_feedforward)
+        self.linear2 = nn.Linear(dim_feedforward, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, src, src_mask=None):
+        """
+        Args:
+            src: Tensor of shape (batch, seq, d_model)
+            src_mask: None, or a tensor of shape (seq, seq): of booleans, True where blocked; or of
+                floats, added to the scaled scores
+
+        Returns:
+            Tensor of shape (batch, seq, d_model)
+        """
+        # 5. Attention, dropout, residual connection, norm
+        # 6. Feed-forward network, dropout, residual connection, norm
+        src = self.norm1(src + self.dropout(self.self_attn(src, src_mask)))
+        return self.norm2(src + self.dropout(self.feed_forward(src)))
+
+    def feed_forward(self, x):
+        """The same small network at every position."""
+        hidden = torch.relu(self.linear1(x))  # (batch, seq, dim_feedforward)
+        return self.linear2(self.dropout(hidden))  # (batch, seq, d_model)
