@@ -179,6 +179,108 @@ class CustomLayerNorm(nn.Module):
         return (x_hat * self.weight + self.bias).to(x.dtype)
 
 
+# Exercise 4: Comparing normalization techniques
+
+
+class ModelWithBatchNorm(nn.Module):
+    """
+    A classifier with batch normalization inside.
+
+    Args:
+        input_size: How many values a sample has
+        hidden_size: How many units the hidden layer, or each hidden layer, has
+        num_classes: How many classes there are
+    """
+
+    def __init__(self, input_size=64, hidden_size=128, num_classes=10):
+        super().__init__()
+        # 1. Create a linear layer, a batch norm, and a second linear layer
+        self.hidden = nn.Linear(input_size, hidden_size)
+        self.norm = nn.BatchNorm1d(hidden_size)
+        self.logits = nn.Linear(hidden_size, num_classes)
+
+    def forward(self, x):
+        """
+        Args:
+            x: Samples of shape (batch, ...), with input_size values each
+
+        Returns:
+            Logits of shape (batch, num_classes), which no softmax has seen
+        """
+        # 2. Flatten each sample
+        # 3. Linear layer, batch norm, activation
+        # 4. The last linear layer gives the logits
+        hidden = self.hidden(x.flatten(1))  # (batch, hidden_size)
+        return self.logits(torch.relu(self.norm(hidden)))  # (batch, num_classes)
+
+
+class ModelWithLayerNorm(nn.Module):
+    """
+    The same classifier, with layer normalization in the place of batch normalization.
+
+    Args:
+        input_size: How many values a sample has
+        hidden_size: How many units the hidden layer, or each hidden layer, has
+        num_classes: How many classes there are
+    """
+
+    def __init__(self, input_size=64, hidden_size=128, num_classes=10):
+        super().__init__()
+        # 1. Create the same layers, with another norm
+        self.hidden = nn.Linear(input_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size)
+        self.logits = nn.Linear(hidden_size, num_classes)
+
+    def forward(self, x):
+        """
+        Args:
+            x: Samples of shape (batch, ...), with input_size values each
+
+        Returns:
+            Logits of shape (batch, num_classes), which no softmax has seen
+        """
+        # 2. As in ModelWithBatchNorm
+        hidden = self.hidden(x.flatten(1))  # (batch, hidden_size)
+        return self.logits(torch.relu(self.norm(hidden)))  # (batch, num_classes)
+
+
+def train_and_evaluate(model, train_loader, test_loader, epochs, lr):
+    """
+    Train a classifier with plain stochastic gradient descent, then see how good it is.
+
+    Args:
+        model: An nn.Module that returns logits of shape (batch, num_classes)
+        train_loader: Batches (x, y) to train on; y are class numbers of shape (batch,)
+        test_loader: Batches (x, y) to evaluate on
+        epochs: How often to go through train_loader
+        lr: Learning rate of torch.optim.SGD
+
+    Returns:
+        losses: The cross-entropy of every step of every epoch, in order, as a list of floats
+        accuracy: The share of all samples of test_loader whose class has the largest logit
+    """
+    # 1. Create the optimizer: plain SGD, without momentum
+    # 2. For every epoch and every batch, in training mode: loss, gradients, step; note the loss
+    # 3. In evaluation mode, and without gradients: count what is right in test_loader
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    losses = []
+    for _ in range(epochs):
+        model.train()
+        for x, y in train_loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    model.eval()
+    correct = total = 0
+    with torch.no_grad():
+        for x, y in test_loader:
+            correct += (model(x).argmax(dim=1) == y).sum().item()
+            total += len(y)
+    return losses, correct / total
+
+
 # Exercise 5: RMSNorm
 
 
@@ -249,6 +351,92 @@ def rms_norm_backward(dout, x, weight, eps=1e-5):
     dx = r * (g - x_hat * (g * x_hat).mean(-1, keepdim=True))  # (..., features)
     dweight = (dout * x_hat).reshape(-1, x.shape[-1]).sum(0)  # (features,)
     return dx, dweight
+
+
+# Exercise 6: Conditional layer normalization
+
+
+class ConditionalLayerNorm(nn.Module):
+    """
+    Layer normalization whose scale and shift are learned functions of a condition.
+
+    Args:
+        normalized_shape: The number of features, the length of the last dim of x: an int
+        condition_size: The length of a condition
+        eps: Small constant for numerical stability
+    """
+
+    def __init__(self, normalized_shape, condition_size, eps=1e-5):
+        super().__init__()
+        # 1. Create what makes a change of gamma, and a beta, from a condition
+        # 2. Let both give 0 for every condition at first
+        self.normalized_shape = normalized_shape
+        self.eps = eps
+        self.to_change = nn.Linear(condition_size, normalized_shape)
+        self.to_beta = nn.Linear(condition_size, normalized_shape)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x, condition):
+        """
+        Args:
+            x: Input tensor of shape (batch, ..., features)
+            condition: One condition for each sample, of shape (batch, condition_size)
+
+        Returns:
+            Normalized tensor of same shape as x, each sample scaled and shifted by its condition
+        """
+        # 3. Normalize the last dim of x, without any scale or shift
+        # 4. Make gamma and beta of the condition, each of shape (batch, features)
+        # 5. Give them dims of length 1 between batch and features, as many as x has there
+        # 6. Scale and shift
+        x_hat = nn.functional.layer_norm(x, (self.normalized_shape,), eps=self.eps)
+        between = [1] * (x.dim() - 2)
+        shape = (x.shape[0], *between, self.normalized_shape)
+        gamma = (1 + self.to_change(condition)).reshape(shape)  # (batch, 1, ..., 1, features)
+        beta = self.to_beta(condition).reshape(shape)  # (batch, 1, ..., 1, features)
+        return gamma * x_hat + beta
+
+
+class GatedResidualBlock(nn.Module):
+    """
+    A residual block that a condition steers: x + alpha(c) * MLP(gamma(c) * x_hat + beta(c)).
+
+    Args:
+        d_model: The number of features, the length of the last dim of x
+        condition_size: The length of a condition
+        hidden_size: The width of the MLP
+    """
+
+    def __init__(self, d_model, condition_size, hidden_size=64):
+        super().__init__()
+        # 1. Create the conditional norm
+        # 2. Create the MLP: a layer to hidden_size, a non-linearity, a layer back to d_model
+        # 3. Create what makes alpha of a condition, and let it give 0 at first
+        self.norm = ConditionalLayerNorm(d_model, condition_size)
+        self.mlp = nn.Sequential(
+            nn.Linear(d_model, hidden_size), nn.GELU(), nn.Linear(hidden_size, d_model)
+        )
+        self.to_alpha = nn.Linear(condition_size, d_model)
+        nn.init.zeros_(self.to_alpha.weight)
+        nn.init.zeros_(self.to_alpha.bias)
+
+    def forward(self, x, condition):
+        """
+        Args:
+            x: Input tensor of shape (batch, ..., d_model)
+            condition: One condition for each sample, of shape (batch, condition_size)
+
+        Returns:
+            Tensor of same shape as x
+        """
+        # 4. Normalize and modulate x, and send it through the MLP
+        # 5. Make alpha, one number for each feature, and give it the dims it lacks
+        # 6. Add the gated result to x
+        branch = self.mlp(self.norm(x, condition))  # (batch, ..., d_model)
+        alpha = self.to_alpha(condition)  # (batch, d_model)
+        alpha = alpha.reshape(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1])
+        return x + alpha * branch
 
 
 # Exercise 7: Layer normalization in a Transformer

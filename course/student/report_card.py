@@ -28,6 +28,13 @@ ERROR_HINTS = {
     "ModuleNotFoundError": "Use what the notebook imports; nothing else needs to be installed.",
 }
 
+# What PyTorch says of a module whose `__init__` has not begun with its parent's.
+NO_SUPER = "before Module.__init__() call"
+SUPER_HINT = (
+    "Let `super().__init__()` be the first line of your `__init__`: it makes the place in which a"
+    " module keeps its parameters and layers."
+)
+
 NO_LINE_HINT = (
     "No line of yours was running when this happened. Compare your signature with the one in the"
     " notebook, and look for something changed in place that is still needed."
@@ -154,6 +161,8 @@ def _hint(report: Report, failure: Verdict) -> list[str]:
 
 
 def _error_hint(problem: Problem, case: Case) -> str:
+    if NO_SUPER in problem.message:
+        return SUPER_HINT
     if problem.kind in ERROR_HINTS:
         return ERROR_HINTS[problem.kind]
     return f"{SHAPES_HINT} {case.hint}" if problem.line else NO_LINE_HINT

@@ -60,8 +60,9 @@ def forward(module: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
         UnusableError: it does not return a tensor.
     """
     output = module(*args, **kwargs)
+    if output is None or output is NotImplemented or output is Ellipsis:
+        output_array(output)  # these have a message of their own
     if not isinstance(output, torch.Tensor):
-        output_array(output)  # None and the like have a message of their own
         raise UnusableError(
             f"What `forward` returned is of type {type(output).__name__}; a torch tensor was"
             " expected."

@@ -124,6 +124,13 @@ def test_a_wrong_signature_is_told_to_be_compared_with_the_notebooks() -> None:
     assert "Compare your signature" in str(card(lambda x: x))
 
 
+def test_a_module_without_its_parents_init_is_told_what_to_write() -> None:
+    message = "cannot assign parameters before Module.__init__() call"
+    problem = Problem("AttributeError", message, "self.weight = nn.Parameter(...)", "__init__")
+    report = judge(KEY, [Outcome(problem=problem)] * len(KEY.cases))
+    assert "Let `super().__init__()` be the first line" in str(ReportCard(report))
+
+
 def test_a_card_that_is_a_grade_says_that_the_inputs_were_fresh() -> None:
     assert GRADED in words(card(right, graded=True)._repr_html_())
     assert GRADING not in str(card(columns, graded=True))
