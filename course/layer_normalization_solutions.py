@@ -7,6 +7,24 @@ import numpy as np
 import torch
 from torch import nn
 
+# Start here
+
+
+def centre_rows(x):
+    """
+    Subtract from each row its mean.
+
+    Args:
+        x: Input array of shape (rows, columns)
+
+    Returns:
+        Array of same shape as x; each of its rows has mean 0
+    """
+    # 1. Calculate the mean of each row
+    # 2. Subtract it
+    return x - x.mean(axis=1, keepdims=True)
+
+
 # Exercise 1: Basic implementation
 
 

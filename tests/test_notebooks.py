@@ -14,8 +14,9 @@ from course.instructor import build
 from course.instructor.submission import filled_in, reference_sources, typed
 from course.instructor.task import Task, all_tasks
 from course.instructor.text_notebook import only_shows
+from course.student.catalogue import START, catalogue
 
-NOTEBOOKS = [path.stem for path in build.text_notebooks()]
+NOTEBOOKS = [notebook.name for notebook in catalogue()]
 TASKS = all_tasks()
 
 
@@ -83,7 +84,7 @@ def test_autograde_gives_the_reference_full_marks_and_no_known_mistake(
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_what_is_pasted_into_a_notebook_runs_there(task: Task) -> None:
-    name = next(name for name in NOTEBOOKS if task.id in reference_sources(name))
+    name = next(name for name in (START, *NOTEBOOKS) if task.id in reference_sources(name))
     references = reference_sources(name)
     before: dict[str, object] = {}
     for cell in nbformat.read(build.SOURCE / name / f"{name}.ipynb", as_version=4).cells:

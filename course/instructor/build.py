@@ -16,14 +16,16 @@ from nbgrader.apps.api import NbGraderAPI
 from traitlets.config import Config, PyFileConfigLoader
 
 from course.instructor import text_notebook
+from course.instructor.catalogue import catalogue_of
 from course.instructor.solutions import solutions_module
 from course.instructor.task import Task, all_tasks, course_order
-from course.student import answer_key, plain
+from course.student import answer_key, catalogue, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "course" / "notebooks"
 SOLUTIONS = ROOT / "course" / "layer_normalization_solutions.py"
 KEYS = ROOT / "course" / "student" / "keys"
+CATALOGUE = ROOT / "course" / "student" / catalogue.FILE
 SOURCE = ROOT / "source"
 RELEASE = ROOT / "release"
 
@@ -52,6 +54,7 @@ def build(tell: Callable[[str], None]) -> None:
     tasks = all_tasks()
     write_keys(tasks, KEYS)
     tell(f"{KEYS.relative_to(ROOT)}: {len(tasks)} published keys")
+    _write(CATALOGUE, catalogue_of(notebooks, tasks))
     for notebook in notebooks.values():
         text_notebook.add_nbgrader_metadata(notebook, tasks)
     # Threads, for each only waits for its kernel.

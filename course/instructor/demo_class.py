@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-from course.instructor.build import text_notebooks
 from course.instructor.submission import filled_in, reference_sources, typed
 from course.instructor.task import Task, all_tasks
+from course.student.catalogue import catalogue
 
 STUDENTS = 12
 SEED = 0
@@ -25,7 +25,7 @@ def write_demo_class(folder: Path) -> list[str]:
     The same class at every call: which student does what is drawn from a fixed seed.
     """
     rng = np.random.default_rng(SEED)
-    references = {path.stem: reference_sources(path.stem) for path in text_notebooks()}
+    references = {notebook.name: reference_sources(notebook.name) for notebook in catalogue()}
     students = [f"student-{number:02}" for number in range(1, STUDENTS + 1)]
     for student in students:
         for name, reference in references.items():

@@ -44,12 +44,14 @@ class Task:
         title: how the report card names it.
         defines: the name that the student's solution cell defines, such as `layer_norm`.
         oracle: an independent right answer in float64, which is not a reference solution.
+        graded: whether its points count.
     """
 
     id: str
     title: str
     defines: str
     oracle: Callable[..., Any]
+    graded: bool = True
     mistakes: list[KnownMistake] = field(default_factory=list)
     combinations: list[Callable[..., Any]] = field(default_factory=list)
     right_solutions: list[Callable[..., Any]] = field(default_factory=list)
@@ -132,9 +134,9 @@ class Task:
         return replace(outcome, outputs=outputs, printed="")
 
 
-def course_order(name: str) -> tuple[bool, str]:
-    """The sort key of a notebook's or task module's name: exercises, then challenges."""
-    return name.startswith("ch"), name
+def course_order(name: str) -> tuple[int, str]:
+    """The sort key of a notebook's or task module's name: the start, exercises, challenges."""
+    return ("st", "ex", "ch").index(name[:2]), name
 
 
 @cache

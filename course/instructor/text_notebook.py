@@ -63,11 +63,11 @@ def add_nbgrader_metadata(notebook: NotebookNode, tasks: dict[str, Task]) -> Non
                     f"{cell.source!r} checks a task that no module of course/instructor/tasks "
                     f"defines. The tasks are: {', '.join(tasks)}."
                 )
-            cell.metadata.nbgrader = _nbgrader(
-                task_id, grade=True, points=tasks[task_id].key(with_mistakes=False).points
-            )
+            task = tasks[task_id]
+            points = task.key(with_mistakes=False).points if task.graded else None
+            cell.metadata.nbgrader = _nbgrader(task_id, locked=True, points=points)
         elif role == SOLUTION:
-            cell.metadata.nbgrader = _nbgrader(f"{task_id}_{SOLUTION}", grade=False)
+            cell.metadata.nbgrader = _nbgrader(f"{task_id}_{SOLUTION}", locked=False)
 
 
 def check_call(cell: NotebookNode) -> tuple[str, str]:
@@ -131,13 +131,13 @@ def _role(cell: NotebookNode) -> str:
     return next((tag for tag in cell.metadata.get("tags", ()) if tag in (SOLUTION, CHECK)), "")
 
 
-def _nbgrader(grade_id: str, *, grade: bool, points: float | None = None) -> NotebookNode:
+def _nbgrader(grade_id: str, *, locked: bool, points: float | None = None) -> NotebookNode:
     metadata = NotebookNode(
-        grade=grade,
+        grade=points is not None,
         grade_id=grade_id,
-        locked=grade,
+        locked=locked,
         schema_version=3,
-        solution=not grade,
+        solution=not locked,
         task=False,
     )
     if points is not None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from course import check
 from course.student.figures.rows import batch_before_and_after, row_explorer, shared_statistics
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -56,10 +57,13 @@ shared_statistics()
 # ## Predict
 #
 # You normalise the row $(2, 4, 6, 8)$ and then the row $(1002, 1004, 1006, 1008)$. How do the two
-# results compare? Write `"the same"`, `"1000 larger"` or `"1000 times larger"` before you read on.
+# results compare? Choose before you read on. Nobody grades it, and you can change it.
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction(
+    "ex01_basic_implementation", "They are the same", "1000 larger", "1000 times larger"
+)
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -159,6 +163,16 @@ batch_before_and_after(layer_norm)
 
 # %% tags=["show"]
 row_explorer(layer_norm)
+
+# %% [markdown]
+# And your prediction from the beginning, beside what your function makes of the two rows.
+
+# %% tags=["show"]
+with waits_for(layer_norm):
+    row = np.array([[2.0, 4.0, 6.0, 8.0]])
+    print("   2,    4, ... become", layer_norm(row, np.ones(4), np.zeros(4)).round(4))
+    print("1002, 1004, ... become", layer_norm(row + 1000, np.ones(4), np.zeros(4)).round(4))
+prediction.beside("They are the same")
 
 # %% [markdown]
 # ## What must hold

@@ -24,6 +24,7 @@ from course.student.figures.gradients import (
     step_explorer,
     three_terms,
 )
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -88,10 +89,11 @@ computational_graph()
 #
 # A friend tests a backward pass with the plainest loss there is, the sum of all outputs,
 # $L = \sum y$. The layer is fresh: gamma is 1 and beta is 0. So `dout` is 1 everywhere. What is the
-# right `dx`? Write `"1 everywhere"`, `"rstd everywhere"` or `"0 everywhere"`.
+# right `dx`?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction("ex02_forward_backward", "1 everywhere", "rstd everywhere", "0 everywhere")
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -576,6 +578,7 @@ with waits_for(LayerNorm):
         print(f"dx is not 0, and must not be. Its largest entry has size {size:.2g}.")
     else:
         print("dx is 0, and must not be. Does gamma enter it, or does backward return zeros?")
+prediction.beside("0 everywhere")
 
 # %% [markdown]
 # The third line is why the plain sum is a bad test: a backward pass that returns zeros satisfies

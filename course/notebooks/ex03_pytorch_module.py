@@ -24,6 +24,7 @@ from course.student.figures.norm_module import (
     shared_over_dims,
     summed_in_half,
 )
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -82,11 +83,13 @@ print("after .to(float64):  plain is", module.plain.dtype, "and learned is", mod
 #
 # A row in float16 holds values around 300 and as many around −300. Its mean is 0, so its deviations
 # are about 300 in size, and the variance needs their squares. What does float16 give for 300 times
-# 300: `"90000"`, `"65504"` (its largest number), `"inf"`, or `"an error"`? And what becomes of a row
-# that is divided by the square root of that?
+# 300? And what becomes of a row that is divided by the square root of that?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction(
+    "ex03_pytorch_module", "90000", "65504, its largest number", "inf", "an error"
+)
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -104,6 +107,7 @@ squares = deviations**2
 print("mean of the row:       ", row.mean().item())
 print("squared deviations:    ", squares.tolist())
 print("first entry normalised:", (deviations / squares.mean().sqrt())[0].item())
+prediction.beside(str(squares[1].item()))
 
 # %% [markdown]
 # bfloat16, the other half precision, reaches as far as float32 but keeps only two or three digits:

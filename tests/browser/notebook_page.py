@@ -23,6 +23,15 @@ def open_notebook(page: Page, lab: Lab, name: str) -> None:
     first.locator(".jp-InputPrompt", has_text="[1]").wait_for()
 
 
+def run_cell(page: Page, text: str) -> Locator:
+    """Run the last cell that holds a text; return it when its output is there."""
+    cell = page.locator(".jp-CodeCell", has_text=text).last
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    cell.locator(".jp-OutputArea-output").first.wait_for()
+    return cell
+
+
 def solve_and_check(page: Page, stub: str, solution: str) -> Locator:
     """Type a solution over a stub, run it and the check below it; return the report card."""
     cell = page.locator(".jp-CodeCell", has_text=stub).first

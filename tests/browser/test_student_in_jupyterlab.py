@@ -4,7 +4,7 @@ import re
 
 import pytest
 from jupyter_lab import Lab
-from notebook_page import open_notebook, solve_and_check
+from notebook_page import open_notebook, run_cell, solve_and_check
 from playwright.sync_api import Page, expect
 
 # One JupyterLab serves all tests here, from one process.
@@ -64,12 +64,35 @@ def test_the_card_warns_when_the_solution_cell_has_just_failed(page: Page, lab: 
 def test_moving_a_slider_changes_the_figure(page: Page, lab: Lab) -> None:
     open_notebook(page, lab, "ex01_basic_implementation")
     solve_and_check(page, STUB, RIGHT)
-    cell = page.locator(".jp-CodeCell", has_text="row_explorer(layer_norm)").last
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
+    cell = run_cell(page, "row_explorer(layer_norm)")
     figure = cell.locator(".widget-html img")
     expect(figure).to_have_attribute("alt", re.compile("mean 3.00"))
     slider = cell.locator(".widget-slider .noUi-handle").first
     slider.focus()
     page.keyboard.press("ArrowLeft")
     expect(figure).to_have_attribute("alt", re.compile("mean 2.50"))
+
+
+def test_a_prediction_is_kept_and_shown_beside_the_truth(page: Page, lab: Lab) -> None:
+    open_notebook(page, lab, "start_here")
+    question = run_cell(page, "prediction = Prediction")
+    question.locator("label", has_text="(3,)").click()
+    truth = run_cell(page, "prediction.beside")
+    expect(truth).to_contain_text("You predicted(3,)")
+    expect(truth).to_contain_text("What happens(2,)")
+
+
+def test_progress_is_shown_on_the_start_page(page: Page, lab: Lab) -> None:
+    open_notebook(page, lab, "start_here")
+    scores = run_cell(page, "own_scores()")
+    expect(scores).to_contain_text("Nothing checked yet")
+    cell = page.locator(".jp-CodeCell", has_text="import numpy as np").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(f"import numpy as np\n{WRONG}\ncheck('ex01_layer_norm', layer_norm)")
+    page.keyboard.press("Shift+Enter")
+    page.locator(".report-card").last.wait_for()
+    scores = run_cell(page, "own_scores()")
+    expect(scores).to_contain_text("0 of 10")
+    expect(scores).to_contain_text("the unbiased variance (ddof=1)")
+    expect(run_cell(page, "course_map()").locator("img")).to_be_visible()

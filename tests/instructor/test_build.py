@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from course.instructor import build, text_notebook
+from course.instructor.catalogue import catalogue_of
 from course.instructor.solutions import solutions_module
 from course.instructor.task import all_tasks
 
@@ -45,6 +46,11 @@ def test_the_solutions_module_is_gathered_from_the_notebooks() -> None:
     assert build.SOLUTIONS.read_text(encoding="utf-8") == module, f"the solutions module {STALE}"
 
 
+def test_the_catalogue_is_gathered_from_the_notebooks() -> None:
+    text = catalogue_of({name: text_notebook.read(path) for name, path in PATHS.items()}, TASKS)
+    assert build.CATALOGUE.read_text(encoding="utf-8") == text, f"the catalogue {STALE}"
+
+
 def test_the_published_keys_are_those_of_the_tasks(tmp_path: Path) -> None:
     build.write_keys(TASKS, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {p.name for p in build.KEYS.iterdir()}
@@ -77,7 +83,7 @@ def test_there_is_a_notebook_for_each_text_and_no_other(folder: Path) -> None:
 
 
 def test_generated_files_say_so_in_their_first_line() -> None:
-    generated = [build.SOLUTIONS, *build.KEYS.iterdir()]
+    generated = [build.SOLUTIONS, build.CATALOGUE, *build.KEYS.iterdir()]
     for path in generated:
         with path.open(encoding="utf-8") as file:
             assert "Built by `make build`" in file.readline(), path

@@ -12,7 +12,7 @@ from nbgrader.plugins import CsvExportPlugin
 from traitlets.config import Config
 
 from course.instructor.build import generate_assignments
-from course.instructor.task import course_order
+from course.student.catalogue import catalogue
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class ClassRunner:
         self.root = Path(self._course.root)
 
     def assignments(self) -> list[str]:
-        """The assignments that can be graded: the folders of source/."""
-        folders = (path for path in (self.root / "source").iterdir() if path.is_dir())
-        return sorted((path.name for path in folders), key=course_order)
+        """The assignments that can be graded: the notebooks of the course that are in source/."""
+        names = (notebook.name for notebook in catalogue())
+        return [name for name in names if (self.root / "source" / name).is_dir()]
 
     def submissions(self) -> list[Submission]:
         """The submissions in submitted/, by student, for assignments that there are."""
