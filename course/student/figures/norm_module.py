@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from course.student.figures.numbered import numbered
 from course.student.picture import BLUE, ORANGE, picture
 
 
@@ -23,10 +24,7 @@ def shared_over_dims() -> tuple[Figure, str]:
         index = np.arange(np.prod(groups)).reshape(groups + (1,) * (4 - len(groups)))
         group = np.broadcast_to(index, (N, C, H, W))
         for (n, c), axes in np.ndenumerate(subfigure.subplots(N, C)):
-            axes.imshow(group[n, c], cmap="tab10", vmin=0, vmax=9, alpha=0.6)
-            for (h, w), number in np.ndenumerate(group[n, c]):
-                axes.text(w, h, int(number) + 1, ha="center", va="center")
-            axes.set(xticks=range(W), yticks=range(H))
+            numbered(axes, group[n, c], "tab10", 10)
             axes.tick_params(length=0, labelsize=8)
             if n == 0:
                 axes.set_title(f"channel {c}", weight="normal", size=9)

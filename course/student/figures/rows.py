@@ -7,6 +7,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from course.student.explorer import Explorer
+from course.student.figures.numbered import numbered
 from course.student.picture import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, picture
 
 LayerNorm = Callable[..., np.ndarray]
@@ -28,13 +29,8 @@ def shared_statistics() -> tuple[Figure, str]:
         strict=True,
     ):
         groups = np.indices((batch, features))[axis]
-        axes.imshow(groups, cmap=ListedColormap(GROUPS), vmin=0, vmax=features - 1, alpha=0.6)
-        for row in range(batch):
-            for column in range(features):
-                axes.text(column, row, groups[row, column] + 1, ha="center", va="center")
+        numbered(axes, groups, ListedColormap(GROUPS), features)
         axes.set(title=title, xlabel="feature", ylabel="sample in the batch")
-        axes.set_xticks(range(features))
-        axes.set_yticks(range(batch))
     return figure, (
         "Two 4 by 6 tables; equal numbers share one mean and variance. Layer norm: each of the 4"
         " rows is a group of its own. Batch norm: each of the 6 columns is."
