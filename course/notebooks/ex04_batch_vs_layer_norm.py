@@ -26,6 +26,7 @@ from course.student.figures.two_norms import (
     one_sample_in_many_batches,
     training_curves,
 )
+from course.student.prediction import Prediction
 
 F = nn.functional
 
@@ -86,8 +87,14 @@ normalised_both_ways()
 # Batch norm in training, with *two* images in the batch. For one feature they hold 3.0 and 3.2.
 # Leave out $\varepsilon$: what does the norm give for the two? And what if they hold 3 and 300?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction(
+    "ex04_batch_vs_layer_norm",
+    "about −0.1 and 0.1, then about −150 and 150",
+    "−1 and 1, both times",
+    "0 and 0, then −1 and 1",
+)
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -98,7 +105,13 @@ prediction = ""
 # than $\sqrt{\varepsilon}$ escapes it.
 #
 # </details>
-#
+
+# %% tags=["show"]
+pairs = torch.tensor([[3.0, 3.0], [3.2, 300.0]])  # two images with two features
+print(nn.BatchNorm1d(2, affine=False)(pairs))
+prediction.beside("−1 and 1, both times")
+
+# %% [markdown]
 # ## Task 1: `ModelWithBatchNorm`
 #
 # Write a classifier for the 8 × 8 images of digits that you know from this course, or for any other

@@ -28,6 +28,7 @@ from course.student.figures.root_mean_square import (
     two_ways_to_the_circle,
     what_backward_removes,
 )
+from course.student.prediction import Prediction
 from course.student.progress_bar import with_progress
 from course.student.torch_modules import seeded
 from course.student.waiting import waits_for
@@ -73,11 +74,11 @@ two_ways_to_the_circle()
 # ## Predict
 #
 # A row of eight features has mean 0 and spread 1. Now 100 is added to every entry. Layer norm gives
-# the same as before. What does RMSNorm give: `"the same"`, `"all near 0"`, `"all near 1"` or
-# `"all near 100"`?
+# the same as before. What does RMSNorm give?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction("ex05_rms_norm", "the same", "all near 0", "all near 1", "all near 100")
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -214,6 +215,18 @@ def compare(layer):
 
 with waits_for(RMSNorm):
     compare(RMSNorm(6, eps=0.1))
+
+# %% [markdown]
+# And the row of your prediction, with mean 0 and spread 1, before and after 100 is added.
+
+# %% tags=["show"]
+with waits_for(RMSNorm):
+    row = torch.tensor([-1.5, -1.0, -0.7, -0.2, 0.2, 0.7, 1.0, 1.5])
+    row = row / row.std(correction=0)
+    with torch.no_grad():
+        print("before:", RMSNorm(8)(row))
+        print("after: ", RMSNorm(8)(row + 100))
+prediction.beside("all near 1")
 
 # %% [markdown]
 # ## Task 2: `rms_norm_backward`

@@ -27,6 +27,7 @@ from course.student.figures.conditioning import (
     row_under_conditions,
     zero_start_against_random,
 )
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -73,10 +74,11 @@ from course.student.waiting import waits_for
 #
 # A friend has the steps in the other order: first scale and shift x by the condition, then
 # normalise. For one condition gamma is 3 and beta is 7, for all features. How much of that is left
-# in the output: `"all"`, `"the scale"`, `"the shift"`, or `"nothing"`?
+# in the output?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction("ex06_conditional_layer_norm", "all", "the scale", "the shift", "nothing")
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -91,6 +93,7 @@ prediction = ""
 x = torch.tensor([[1.0, 5.0, 1.0, 5.0]])
 print("x normalised:        ", nn.functional.layer_norm(x, (4,)))
 print("3 x + 7, normalised: ", nn.functional.layer_norm(3 * x + 7, (4,)))
+prediction.beside("nothing")
 
 # %% [markdown]
 # ## Task 1: `ConditionalLayerNorm`

@@ -27,6 +27,7 @@ from course.student.figures.attention import (
     scores_against_width,
 )
 from course.student.figures.encoder_block import post_norm_block, stream_through_depth
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -80,11 +81,11 @@ from course.student.waiting import waits_for
 # ## Predict
 #
 # The entries of a query and a key are independent random numbers with mean 0 and variance 1, and
-# $d = 64$. What is the standard deviation of their dot product, before any scaling: `"1"`, `"8"` or
-# `"64"`?
+# $d = 64$. What is the standard deviation of their dot product, before any scaling?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction("ex07_transformer_block", "1", "8", "64")
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -94,7 +95,12 @@ prediction = ""
 # for any $d$. You will see below what the softmax does when it is not.
 #
 # </details>
-#
+
+# %% tags=["show"]
+query, key = torch.randn(2, 10_000, 64, generator=torch.Generator().manual_seed(0))
+prediction.beside(f"{(query * key).sum(1).std():.0f}")
+
+# %% [markdown]
 # ## Task 1: `scaled_dot_product_attention`
 #
 # Write the formula as a function. PyTorch's own, `nn.functional.scaled_dot_product_attention` (`F.scaled_dot_product_attention`

@@ -29,6 +29,7 @@ from course.student.figures.activations import (
     statistics_through_depth,
     where_to_record,
 )
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -77,19 +78,34 @@ where_to_record()
 # ## Predict
 #
 # A network without norm has 16 layers and a gain of 1, a harmless-looking number. The spread of layer 1
-# is 1. What is that of layer 16: about `"1"`, `"1/4"`, `"1/16"` or `"1/181"`?
+# is 1. What is that of layer 16?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction(
+    "ex08_visualizing_activations", "about 1", "about 1/4", "about 1/16", "about 1/181"
+)
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
 #
 # 1/181. There are 15 steps from layer 1 to layer 16, and each halves the mean square, so the spread
-# is $2^{-15/2} = 1/181$.
+# is $2^{-15/2} = 1/181$. That is for very wide layers; one with 512 units comes close to it.
 #
 # </details>
-#
+
+# %% tags=["show"]
+random = torch.Generator().manual_seed(0)
+h = torch.randn(256, 512, generator=random)
+spreads = []
+for _ in range(16):
+    activations = h @ torch.randn(512, 512, generator=random) / 512**0.5
+    spreads.append(activations.std())
+    h = activations.relu()
+print(f"spread of layer 1: {spreads[0]:.1f}; of layer 16: about 1/{1 / spreads[-1]:.0f}")
+prediction.beside("about 1/181")
+
+# %% [markdown]
 # ## Task 1: `record_activations`
 #
 # You could rewrite a model so that it returns what it has inside. PyTorch has a better way, a *forward

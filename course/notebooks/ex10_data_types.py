@@ -27,6 +27,7 @@ from course.student.figures.data_types import (
     series_both_ways,
     shared_by_norms,
 )
+from course.student.prediction import Prediction
 from course.student.waiting import waits_for
 
 # %% [markdown]
@@ -76,11 +77,11 @@ axes_explorer()
 #
 # A sentence has 10 tokens, and their numbers have mean 0 and standard deviation 1. It is padded with
 # zeros to a length of 40, and then normalised as one: all its numbers share one mean and one
-# variance, padding included. What is the standard deviation of the 10 real tokens afterwards:
-# `"0.25"`, `"0.5"`, `"1"`, `"2"` or `"4"`?
+# variance, padding included. What is the standard deviation of the 10 real tokens afterwards?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction("ex10_data_types", "0.25", "0.5", "1", "2", "4")
+prediction
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -96,6 +97,7 @@ tokens = torch.randn(10, 512, generator=torch.Generator().manual_seed(0))
 padded = torch.cat([tokens, torch.zeros(30, 512)])
 print(f"alone:  {(tokens / padded[:10].std()).std():.1f}")
 print(f"padded: {(tokens / padded.std()).std():.1f}")
+prediction.beside("2")
 
 # %% [markdown]
 # ## Task 1: `ImageLayerNorm`
