@@ -3,6 +3,7 @@
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import nn
@@ -593,3 +594,240 @@ class TransformerEncoderBlock(nn.Module):
         """The same small network at every position."""
         hidden = torch.relu(self.linear1(x))  # (batch, seq, dim_feedforward)
         return self.linear2(self.dropout(hidden))  # (batch, seq, d_model)
+
+
+# Exercise 8: Visualizing the effect of layer normalization
+
+
+def record_activations(model, x, layers):
+    """
+    Run a model once, and record what some of its layers put out.
+
+    The model runs in the mode that it is in (training or evaluation), and is left as it was.
+
+    Args:
+        model: an nn.Module
+        x: its input, a tensor of shape (batch, ...)
+        layers: list of names of layers, as model.named_modules() has them, such as "0.linear"
+
+    Returns:
+        dict with one tensor for each name, without gradients: what that layer put out for x,
+        whatever the model does with it afterwards
+    """
+    # 1. Make an empty dict, and a function that makes the hook for one name
+    # 2. Register a hook on each layer, and keep the handle that you get
+    # 3. Run the model on x
+    # 4. Remove the hooks, even if the model has raised an error
+    recorded = {}
+
+    def hook_for(name):
+        def hook(module, inputs, output):
+            recorded[name] = output.detach().clone()
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(hook_for(name)) for name in layers]
+    try:
+        model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return recorded
+
+
+def visualize_activations(depth=8, width=64, batch=256, gain=1.0, seed=0):
+    """
+    Draw the activations of a deep network without and with layer normalization, layer by layer.
+
+    The network repeats depth times: a linear layer from width to width features without bias,
+    layer normalization (in the second network only), ReLU. Its weights are normal, with mean 0
+    and standard deviation gain / sqrt(width). Its input is standard normal. Input and weights
+    are the same in both networks.
+
+    Args:
+        depth: Number of layers
+        width: Number of features of a layer, and of the input
+        batch: Number of samples
+        gain: The size of the weights
+        seed: Of the random numbers: the same seed gives the same activations
+
+    Returns:
+        fig: a matplotlib figure that shows both networks, with labelled axes and the words
+            "without" and "with"
+        activations: {"without": {layer: values}, "with": {layer: values}}, with one entry for
+            each layer, from the first to the last, under any key. Values have shape
+            (batch, width): the input of the ReLU, which in the second network is the output of
+            the norm
+    """
+    # 1. For each of the two networks, start the random numbers from the seed
+    # 2. Draw the input, build the network, and draw its weights
+    # 3. Record what goes into each ReLU
+    # 4. Draw the figure, label it, and return it with the numbers
+    activations = {}
+    for network in ("without", "with"):
+        random = torch.Generator().manual_seed(seed)
+        x = torch.randn(batch, width, generator=random)
+        model = nn.Sequential()
+        for layer in range(1, depth + 1):
+            linear = nn.Linear(width, width, bias=False)
+            nn.init.normal_(linear.weight, std=gain / width**0.5, generator=random)
+            model.add_module(f"linear {layer}", linear)
+            if network == "with":
+                model.add_module(f"norm {layer}", nn.LayerNorm(width))
+            model.add_module(f"relu {layer}", nn.ReLU())
+        before_relu = "norm" if network == "with" else "linear"
+        names = [f"{before_relu} {layer}" for layer in range(1, depth + 1)]
+        recorded = record_activations(model, x, names)
+        activations[network] = dict(enumerate(recorded.values(), start=1))
+
+    fig, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True, sharey=True)
+    colours = plt.get_cmap("viridis_r")(np.linspace(0.1, 1, depth))
+    for axes, (network, layers) in zip(panels, activations.items(), strict=True):
+        for colour, (layer, values) in zip(colours, layers.items(), strict=True):
+            density, edges = np.histogram(values.numpy(), bins=50, density=True)
+            axes.stairs(density, edges, color=colour, label=layer)
+        axes.set(title=f"{network} layer norm", xlabel="input of the ReLU", yscale="log")
+    panels[0].set_ylabel("density")
+    panels[1].legend(title="layer", ncols=2, fontsize="small")
+    plt.close(fig)  # it is returned; pyplot would show it once more
+    return fig, activations
+
+
+# Exercise 10: Layer normalization for different data types
+
+
+class ImageLayerNorm(nn.Module):
+    """
+    Layer normalization of images, with a learnable scale and shift for each channel.
+
+    Args:
+        num_channels: C, the number of channels
+        eps: Small constant for numerical stability
+        per_pixel: False: all numbers of an image share one mean and one variance (C, H and W).
+            True: the C numbers of each pixel do (C alone)
+
+    Learnable parameters, each an nn.Parameter with one number per channel. Any names will do:
+        weight: the scale, starting at ones
+        bias: the shift, starting at zeros
+    """
+
+    def __init__(self, num_channels, eps=1e-5, per_pixel=False):
+        super().__init__()
+        # 1. Keep what forward needs, and create the two parameters
+        self.dims = 1 if per_pixel else (1, 2, 3)
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (N, C, H, W), of any height and width
+
+        Returns:
+            Normalized tensor of same shape and dtype as x
+        """
+        # 2. If x is float16 or bfloat16, go on with it in float32
+        # 3. Calculate mean and variance over the dims that the mode asks for
+        # 4. Normalize the input
+        # 5. Scale and shift each channel by its own numbers; give the result the dtype of x
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean = wide.mean(self.dims, keepdim=True)  # (N, 1, 1, 1), or (N, 1, H, W) per pixel
+        var = (wide - mean).square().mean(self.dims, keepdim=True)  # the same
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)  # (N, C, H, W)
+        weight, bias = self.weight[:, None, None], self.bias[:, None, None]  # (C, 1, 1)
+        return (x_hat * weight + bias).to(x.dtype)
+
+
+class TextLayerNorm(nn.Module):
+    """
+    Layer normalization of padded sequences, with a learnable scale and shift for each feature.
+
+    Args:
+        d_model: D, the number of features of a token
+        eps: Small constant for numerical stability
+        per_sequence: False: the D features of each token share one mean and one variance.
+            True: all features of all real tokens of a sequence do
+
+    Learnable parameters, each an nn.Parameter with one number per feature. Any names will do:
+        weight: the scale, starting at ones
+        bias: the shift, starting at zeros
+    """
+
+    def __init__(self, d_model, eps=1e-5, per_sequence=False):
+        super().__init__()
+        # 1. Keep what forward needs, and create the two parameters
+        self.dims = (1, 2) if per_sequence else 2
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model))
+
+    def forward(self, x, mask=None):
+        """
+        Args:
+            x: Input tensor of shape (N, T, D), of any length T. What it holds at padded positions
+                is of no account, whatever it is: large numbers, inf or NaN
+            mask: Tensor of shape (N, T), of bools or of ints 0 and 1. True or 1: a real token;
+                False or 0: padding. Without a mask every token is real
+
+        Returns:
+            Normalized tensor of same shape and dtype as x, with 0 at padded positions
+        """
+        # 2. Make a mask of bools that lines up with x, and clear the padded positions of x
+        # 3. Calculate mean and variance over the dims that the mode asks for: divide by how many
+        #    real numbers there are, which may be none
+        # 4. Normalize the input, in float32 if x is float16 or bfloat16
+        # 5. Scale and shift, clear the padded positions, and give the result the dtype of x
+        mask = torch.ones(x.shape[:2], device=x.device) if mask is None else mask
+        real = mask.bool()[:, :, None].expand(x.shape)  # (N, T, D)
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        wide = torch.where(real, wide, 0)
+        # Where nothing is real a count of 0 would divide 0 by 0.
+        count = real.sum(self.dims, keepdim=True).clamp(min=1)  # (N, T, 1) or (N, 1, 1)
+        mean = wide.sum(self.dims, keepdim=True) / count  # the same
+        centred = torch.where(real, wide - mean, 0)  # (N, T, D)
+        var = centred.square().sum(self.dims, keepdim=True) / count  # (N, T, 1) or (N, 1, 1)
+        y = centred / torch.sqrt(var + self.eps) * self.weight + self.bias  # (N, T, D)
+        return torch.where(real, y, 0).to(x.dtype)
+
+
+class TimeSeriesLayerNorm(nn.Module):
+    """
+    Layer normalization of time series, with a learnable scale and shift for each feature.
+
+    Args:
+        num_features: F, the number of features that are measured at each step
+        eps: Small constant for numerical stability
+        over_time: False: the F features of each step share one mean and one variance.
+            True: the T steps of each feature of each series do
+
+    Learnable parameters, each an nn.Parameter with one number per feature. Any names will do:
+        weight: the scale, starting at ones
+        bias: the shift, starting at zeros
+    """
+
+    def __init__(self, num_features, eps=1e-5, over_time=False):
+        super().__init__()
+        # 1. Keep what forward needs, and create the two parameters
+        self.dim = 1 if over_time else 2
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (N, T, F), of any length T, 1 included
+
+        Returns:
+            Normalized tensor of same shape and dtype as x
+        """
+        # 2. If x is float16 or bfloat16, go on with it in float32
+        # 3. Calculate mean and variance over the dim that the mode asks for
+        # 4. Normalize the input
+        # 5. Scale and shift each feature by its own numbers; give the result the dtype of x
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean = wide.mean(self.dim, keepdim=True)  # (N, T, 1), or (N, 1, F) over time
+        var = (wide - mean).square().mean(self.dim, keepdim=True)  # the same
+        x_hat = (wide - mean) / torch.sqrt(var + self.eps)  # (N, T, F)
+        return (x_hat * self.weight + self.bias).to(x.dtype)

@@ -113,7 +113,8 @@ def execute(notebook: NotebookNode) -> None:
             coalesce_streams=True,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],  # for why, see nbgrader_config.py
         )
-        client.execute()
+        # As many notebooks as there are cores run side by side: torch's threads would only fight.
+        client.execute(env={**os.environ, "OMP_NUM_THREADS": "1"})
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
@@ -132,7 +133,7 @@ def generate_release(source: Path, scratch: Path) -> Path:
     config = nbgrader_config()
     config.CourseDirectory.root = str(scratch)
     config.CourseDirectory.db_url = f"sqlite:///{scratch / 'gradebook.db'}"
-    generate_assignments(NbGraderAPI(config=config), [path.name for path in source.iterdir()])
+    generate_assignments(NbGraderAPI(config=config), [path.name for path in source.glob("*/")])
     return scratch / "release"
 
 

@@ -79,7 +79,7 @@ def test_a_key_is_left_alone_when_it_differs_by_rounding_and_rewritten_when_by_m
 
 @pytest.mark.parametrize("folder", [build.SOURCE, build.RELEASE])
 def test_there_is_a_notebook_for_each_text_and_no_other(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == sorted(PATHS)
+    assert sorted(path.name for path in folder.glob("*/")) == sorted(PATHS)
 
 
 def test_generated_files_say_so_in_their_first_line() -> None:
