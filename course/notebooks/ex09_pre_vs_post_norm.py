@@ -24,6 +24,7 @@ from course.student.figures.norm_placement import (
     two_placements,
     who_learns,
 )
+from course.student.prediction import Prediction
 
 # %% [markdown]
 # ## The idea
@@ -69,11 +70,17 @@ two_placements()
 # ## Predict
 #
 # An encoder is new: no training step yet. Look at the gradient of the loss with respect to the weights
-# of its *last* layer. How does it change when the encoder has twelve layers instead of one? Answer for
-# Pre-LN and for Post-LN: `"larger"`, `"about the same"` or `"smaller"`.
+# of its *last* layer. How does it change when the encoder has twelve layers instead of one?
 
-# %%
-prediction = ""
+# %% tags=["show"]
+prediction = Prediction(
+    "ex09_pre_vs_post_norm",
+    "smaller for Pre-LN, about the same for Post-LN",
+    "about the same for both",
+    "smaller for both",
+    "about the same for Pre-LN, larger for Post-LN",
+)
+prediction
 
 # %% [markdown]
 # You will measure it with your own code in task 3.
@@ -379,6 +386,9 @@ check("ex09_gradient_norms", gradient_norms)
 
 # %% tags=["show"]
 gradients_at_the_start(gradient_norms, PreLayerNormTransformer, PostLayerNormTransformer)
+
+# %% tags=["show"]
+prediction.beside("smaller for Pre-LN, about the same for Post-LN")
 
 # %% [markdown]
 # On the right is the prediction. In Post-LN the last layer's gradient does not care how many layers
