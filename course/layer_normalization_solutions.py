@@ -6,6 +6,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 
 # Start here
@@ -693,6 +694,148 @@ def visualize_activations(depth=8, width=64, batch=256, gain=1.0, seed=0):
     return fig, activations
 
 
+# Exercise 9: Pre-LayerNorm vs Post-LayerNorm
+
+
+class PreLayerNormTransformer(nn.Module):
+    """
+    Transformer encoder with the norm before each sublayer, and one final norm
+
+    Args:
+        d_model: Number of features of a token
+        nhead: Number of attention heads, a divisor of d_model
+        num_layers: Number of layers
+        dim_feedforward: Number of features inside the feed-forward network
+        dropout: Probability of dropout, on the output of each sublayer
+    """
+
+    def __init__(self, d_model, nhead, num_layers=2, dim_feedforward=128, dropout=0.1):
+        super().__init__()
+        # 1. For each layer: attention, a feed-forward network, and two norms, all its own
+        # 2. Dropout, and the final norm
+        self.layers = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "attention_norm": nn.LayerNorm(d_model),
+                    "attention": nn.MultiheadAttention(d_model, nhead, batch_first=True),
+                    "feed_forward_norm": nn.LayerNorm(d_model),
+                    "feed_forward": nn.Sequential(
+                        nn.Linear(d_model, dim_feedforward),
+                        nn.ReLU(),
+                        nn.Linear(dim_feedforward, d_model),
+                    ),
+                }
+            )
+            for _ in range(num_layers)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.final_norm = nn.LayerNorm(d_model)
+
+    def forward(self, src, src_mask=None):
+        """
+        Args:
+            src: Input of shape (batch, seq, d_model)
+            src_mask: None, or of shape (seq, seq), as `attn_mask` of nn.MultiheadAttention:
+                boolean, True where a token (row) may not look at another (column), or
+                floats that are added to the scores
+
+        Returns:
+            Output of shape (batch, seq, d_model)
+        """
+        # 3. Attention reads a normalised copy of x; its output, after dropout, is added to x
+        # 4. The same with the feed-forward network
+        # 5. After the last layer: the final norm
+        x = src
+        for layer in self.layers:
+            h = layer["attention_norm"](x)
+            h, _ = layer["attention"](h, h, h, attn_mask=src_mask, need_weights=False)
+            x = x + self.dropout(h)
+            h = layer["feed_forward_norm"](x)
+            h = layer["feed_forward"](h)
+            x = x + self.dropout(h)
+        return self.final_norm(x)
+
+
+class PostLayerNormTransformer(nn.Module):
+    """
+    Transformer encoder with the norm after each sublayer, on the sum
+
+    Args:
+        d_model: Number of features of a token
+        nhead: Number of attention heads, a divisor of d_model
+        num_layers: Number of layers
+        dim_feedforward: Number of features inside the feed-forward network
+        dropout: Probability of dropout, on the output of each sublayer
+    """
+
+    def __init__(self, d_model, nhead, num_layers=2, dim_feedforward=128, dropout=0.1):
+        super().__init__()
+        # 1. The same building blocks. Is there a final norm?
+        self.layers = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "attention": nn.MultiheadAttention(d_model, nhead, batch_first=True),
+                    "attention_norm": nn.LayerNorm(d_model),
+                    "feed_forward": nn.Sequential(
+                        nn.Linear(d_model, dim_feedforward),
+                        nn.ReLU(),
+                        nn.Linear(dim_feedforward, d_model),
+                    ),
+                    "feed_forward_norm": nn.LayerNorm(d_model),
+                }
+            )
+            for _ in range(num_layers)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, src, src_mask=None):
+        """
+        Args:
+            src: Input of shape (batch, seq, d_model)
+            src_mask: as in PreLayerNormTransformer
+
+        Returns:
+            Output of shape (batch, seq, d_model)
+        """
+        # 2. Attention reads x; its output, after dropout, is added to x; the sum is normalised
+        # 3. The same with the feed-forward network
+        x = src
+        for layer in self.layers:
+            h, _ = layer["attention"](x, x, x, attn_mask=src_mask, need_weights=False)
+            x = layer["attention_norm"](x + self.dropout(h))
+            h = layer["feed_forward"](x)
+            x = layer["feed_forward_norm"](x + self.dropout(h))
+        return x
+
+
+def gradient_norms(model, groups, src, upstream):
+    """
+    Norm of the loss gradient for each group of a model's parameters
+
+    The loss is the sum of model(src) * upstream. The model comes out as it went in: same
+    mode, same parameters, and in every `.grad` what was there before.
+
+    Args:
+        model: An nn.Module, to be called as model(src)
+        groups: A list of lists of parameters of the model, such as one list for each layer
+        src: Input of the model
+        upstream: Gradient of the loss with respect to the output, of the output's shape
+
+    Returns:
+        A list with one float for each group: the L2 norm of the gradients of all its
+        parameters, taken together as one long vector. A parameter that the loss does not
+        depend on counts as 0.
+    """
+    # 1. The loss
+    # 2. Its gradient with respect to every parameter of every group
+    # 3. For each group: square, add up over all entries of all parameters, take the root
+    loss = (model(src) * upstream).sum()
+    parameters = [parameter for group in groups for parameter in group]
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    squares = iter([gradient.square().sum() for gradient in gradients])
+    return [sum(next(squares) for _ in group).sqrt().item() for group in groups]
+
+
 # Exercise 10: Layer normalization for different data types
 
 
@@ -831,3 +974,264 @@ class TimeSeriesLayerNorm(nn.Module):
         var = (wide - mean).square().mean(self.dim, keepdim=True)  # the same
         x_hat = (wide - mean) / torch.sqrt(var + self.eps)  # (N, T, F)
         return (x_hat * self.weight + self.bias).to(x.dtype)
+
+
+# Further challenge C1: Multiple dimensions
+
+
+def layer_norm_over_dims(x, dims, eps=1e-5):
+    """
+    Normalize x over any set of its dims, without scale and shift.
+
+    Args:
+        x: Input tensor of any shape
+        dims: the dims that share one mean and one variance: an int, or a tuple or list of
+            ints. They may be counted from the front or, if negative, from the end, and come in
+            any order
+        eps: Small constant for numerical stability
+
+    Returns:
+        Normalized tensor of same shape and dtype as x
+
+    Raises:
+        ValueError: dims names a dim that x does not have, names one twice (1 and -2 are the same
+            in a tensor of three dims), or names none
+    """
+    # 1. Make a tuple of dims, and refuse what cannot be
+    # 2. Calculate one mean and one variance over all of them, in float32 for half precision
+    # 3. Normalize, and give the result the dtype of x
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    if not dims:
+        raise ValueError("dims is empty: name at least one dim")
+    for dim in dims:
+        if not -x.dim() <= dim < x.dim():
+            raise ValueError(f"x has {x.dim()} dims, so there is no dim {dim}")
+    if len({dim % x.dim() for dim in dims}) < len(dims):
+        raise ValueError(f"dims {dims} name a dim of x twice")
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    centred = wide - wide.mean(dims, keepdim=True)
+    var = centred.square().mean(dims, keepdim=True)  # length 1 in each of dims
+    return (centred / torch.sqrt(var + eps)).to(x.dtype)
+
+
+class MultiDimLayerNorm(nn.Module):
+    """
+    Layer normalization over any dims of x, with a learnable scale and shift along these dims.
+
+    Args:
+        shape: the lengths of the normalised dims, in the order of dims: an int, or a tuple or
+            list of ints
+        dims: which dims of x these are: the same, as in layer_norm_over_dims
+        eps: Small constant for numerical stability
+
+    Learnable parameters, each an nn.Parameter of shape `shape`. Any names will do, but only with
+    PyTorch's, given here, a state_dict moves to and from nn.LayerNorm:
+        weight: the scale, starting at ones
+        bias: the shift, starting at zeros
+
+    Raises:
+        ValueError: shape and dims do not have the same number of entries
+    """
+
+    def __init__(self, shape, dims, eps=1e-5):
+        super().__init__()
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.dims = (dims,) if isinstance(dims, int) else tuple(dims)
+        if len(self.shape) != len(self.dims):
+            raise ValueError(f"shape {self.shape} and dims {self.dims} differ in number")
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(self.shape))
+        self.bias = nn.Parameter(torch.zeros(self.shape))
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of any number of dims, with the lengths `shape` along `dims`
+
+        Returns:
+            Normalized tensor of same shape and dtype as x
+
+        Raises:
+            ValueError: x has other lengths along `dims`
+        """
+        # With the normalised dims last, in the order of dims, broadcasting does the rest.
+        last = tuple(range(-len(self.dims), 0))
+        moved = x.movedim(self.dims, last)  # (*, *shape)
+        if moved.shape[-len(self.dims) :] != self.shape:
+            raise ValueError(f"x of shape {tuple(x.shape)} has not {self.shape} at {self.dims}")
+        normalized = layer_norm_over_dims(moved, last, self.eps)
+        return (normalized * self.weight + self.bias).movedim(last, self.dims)
+
+
+# Further challenge C2: Adaptive layer normalization
+
+
+class DetachNorm(nn.Module):
+    """
+    Layer normalization without scale and shift, whose statistics can be constants on the way back.
+
+    Args:
+        normalized_shape: the lengths of the last dims of x, which share one mean and one
+            standard deviation: an int (the last dim alone) or a tuple of ints
+        eps: added to the variance, under the root
+        detach_mean: whether the backward pass treats the mean as a constant
+        detach_std: whether the backward pass treats the standard deviation as a constant
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5, detach_mean=True, detach_std=True):
+        super().__init__()
+        # 1. Keep what forward needs
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.dims = tuple(range(-len(normalized_shape), 0))
+        self.eps = eps
+        self.detach_mean = detach_mean
+        self.detach_std = detach_std
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (*, *normalized_shape), float32 or float64
+
+        Returns:
+            Normalized tensor of same shape and dtype as x
+        """
+        # 2. Calculate the mean and the standard deviation, with eps in it
+        # 3. Cut off from their history those that are to be constants
+        # 4. Normalize
+        mean = x.mean(self.dims, keepdim=True)  # (*, 1, ..., 1)
+        var = (x - mean).square().mean(self.dims, keepdim=True)  # (*, 1, ..., 1)
+        std = torch.sqrt(var + self.eps)
+        if self.detach_mean:
+            mean = mean.detach()
+        if self.detach_std:
+            std = std.detach()
+        return (x - mean) / std
+
+
+class AdaNorm(nn.Module):
+    """
+    Layer normalization without parameters, whose scale adapts to each entry.
+
+    Args:
+        normalized_shape: the lengths of the last dims of x, which share one mean and one
+            standard deviation: an int (the last dim alone) or a tuple of ints
+        scale: the mean of the factors, C in the formula
+        k: how much the factor falls as the normalized entry grows by 1, in units of scale
+        eps: added to the variance, under the root
+    """
+
+    def __init__(self, normalized_shape, scale=1.0, k=0.1, eps=1e-5):
+        super().__init__()
+        # 1. Keep what forward needs
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.dims = tuple(range(-len(normalized_shape), 0))
+        self.scale = scale
+        self.k = k
+        self.eps = eps
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (*, *normalized_shape), float32 or float64
+
+        Returns:
+            Normalized and scaled tensor of same shape and dtype as x
+        """
+        # 2. Normalize, with gradients through the mean and the standard deviation
+        # 3. Calculate the factors, as constants for the backward pass
+        # 4. Scale
+        mean = x.mean(self.dims, keepdim=True)  # (*, 1, ..., 1)
+        var = (x - mean).square().mean(self.dims, keepdim=True)  # (*, 1, ..., 1)
+        y = (x - mean) / torch.sqrt(var + self.eps)  # (*, *normalized_shape)
+        factor = self.scale * (1 - self.k * y)  # (*, *normalized_shape)
+        return factor.detach() * y
+
+
+# Further challenge C5: Sparse inputs
+
+
+def layer_norm_stored(x, gamma, beta, eps=1e-5):
+    """
+    Layer normalization of each row over its stored entries
+
+    Args:
+        x: scipy.sparse.csr_array of shape (rows, D), of floats or integers
+        gamma: Scale of shape (D,), one for each column
+        beta: Shift of shape (D,), one for each column
+        eps: Small constant for numerical stability
+
+    Returns:
+        A new scipy.sparse.csr_array of the shape of x, with the same places stored; x is unchanged
+    """
+    # 1. For every stored entry, find the row it is in
+    # 2. Calculate mean and variance of each row over what it stores
+    # 3. Normalize the stored entries, scale and shift each with the gamma and beta of its column
+    # 4. Make a CSR array of them
+    counts = np.diff(x.indptr)  # (rows,)
+    row = np.repeat(np.arange(x.shape[0]), counts)  # (stored,)
+    shared = np.maximum(counts, 1)  # (rows,); an empty row has no entry that would use its mean
+    mean = np.bincount(row, x.data, minlength=x.shape[0]) / shared  # (rows,)
+    centred = x.data - mean[row]  # (stored,)
+    var = np.bincount(row, centred**2, minlength=x.shape[0]) / shared  # (rows,)
+    x_hat = centred / np.sqrt(var[row] + eps)  # (stored,)
+    values = gamma[x.indices] * x_hat + beta[x.indices]  # (stored,)
+    return sparse.csr_array((values, x.indices.copy(), x.indptr.copy()), shape=x.shape)
+
+
+def row_statistics(x, eps=1e-5):
+    """
+    Mean and reciprocal standard deviation of each row over all D entries, stored or not
+
+    Args:
+        x: scipy.sparse.csr_array of shape (rows, D), of floats or integers
+        eps: Small constant for numerical stability
+
+    Returns:
+        mean: Array of shape (rows,)
+        rstd: Array of shape (rows,), 1 / sqrt(var + eps)
+    """
+    # 1. Sum the stored entries of each row: its mean follows
+    # 2. Sum their squared distances from it
+    # 3. Add what the entries that are not stored add
+    rows, D = x.shape
+    counts = np.diff(x.indptr)  # (rows,)
+    row = np.repeat(np.arange(rows), counts)  # (stored,)
+    mean = np.bincount(row, x.data, minlength=rows) / D  # (rows,)
+    squares = np.bincount(row, (x.data - mean[row]) ** 2, minlength=rows)  # (rows,)
+    var = (squares + (D - counts) * mean**2) / D  # (rows,)
+    return mean, 1 / np.sqrt(var + eps)
+
+
+def sparse_norm_linear(x, gamma, beta, weight, bias, eps=1e-5):
+    """
+    Layer normalization over all entries of each row, then a linear map; nothing is made dense
+
+    Args:
+        x: torch.sparse_csr tensor of shape (rows, in), float32 or float64
+        gamma: Scale of shape (in,)
+        beta: Shift of shape (in,)
+        weight: Of the linear map, of shape (out, in)
+        bias: Of the linear map, of shape (out,)
+        eps: Small constant for numerical stability
+
+    Returns:
+        Dense tensor of shape (rows, out), in the dtype of x
+    """
+    # 1. Mean and rstd of each row, as tensors of shape (rows, 1)
+    # 2. The sum over the stored entries
+    # 3. The two sums that are the same for all rows
+    # 4. Put them together
+    rows, D = x.shape
+    values, counts = x.values(), x.crow_indices().diff()  # (stored,) and (rows,)
+    row = torch.arange(rows, device=x.device).repeat_interleave(counts)  # (stored,)
+    nothing = values.new_zeros(rows)  # (rows,)
+    mean = nothing.index_add(0, row, values) / D  # (rows,)
+    squares = nothing.index_add(0, row, (values - mean[row]).square())  # (rows,)
+    var = (squares + (D - counts) * mean.square()) / D  # (rows,)
+    rstd = torch.rsqrt(var + eps)[:, None]  # (rows, 1)
+    scaled = weight * gamma  # (out, in)
+    stored = x @ scaled.T  # (rows, out)
+    background = mean[:, None] * scaled.sum(dim=1)  # (rows, out)
+    return rstd * (stored - background) + (weight @ beta + bias)  # (rows, out)
