@@ -1149,6 +1149,72 @@ class AdaNorm(nn.Module):
         return factor.detach() * y
 
 
+# Further challenge C3: Group normalization
+
+
+def group_statistics(x, num_groups):
+    """
+    Mean and variance of each group of channels, sample by sample.
+
+    Args:
+        x: Input tensor of shape (N, C), (N, C, L) or (N, C, H, W)
+        num_groups: how many groups the C channels are cut into, neighbours together; it divides C
+
+    Returns:
+        mean, var: each of shape (N, num_groups), in the dtype of x. The variance divides by the
+            number of values
+    """
+    groups = x.reshape(x.shape[0], num_groups, -1)  # (N, G, values of a group)
+    mean = groups.mean(-1)
+    var = (groups - mean[..., None]).square().mean(-1)
+    return mean, var
+
+
+class GroupNorm(nn.Module):
+    """
+    Group normalization with a learnable scale and shift for each channel.
+
+    Args:
+        num_groups: how many groups the channels are cut into, neighbours together
+        num_channels: C, the length of dim 1 of x
+        eps: Small constant for numerical stability
+
+    Raises:
+        ValueError: num_groups does not divide num_channels. It is raised here, when the module is
+            built, and its message gives both numbers
+
+    Learnable parameters, each of shape (num_channels,), with PyTorch's names:
+        weight: the scale, starting at ones
+        bias: the shift, starting at zeros
+    """
+
+    def __init__(self, num_groups, num_channels, eps=1e-5):
+        super().__init__()
+        if num_channels % num_groups:
+            raise ValueError(f"{num_channels} channels cannot be cut into {num_groups} groups")
+        self.num_groups = num_groups
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (N, C), (N, C, L) or (N, C, H, W)
+
+        Returns:
+            Normalized tensor of same shape and dtype as x; statistics of half precision input
+            are computed in float32
+        """
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        groups = wide.reshape(x.shape[0], self.num_groups, -1)  # (N, G, values of a group)
+        mean, var = group_statistics(wide, self.num_groups)  # (N, G)
+        x_hat = (groups - mean[..., None]) / torch.sqrt(var[..., None] + self.eps)
+        per_channel = (-1, *[1] * (x.dim() - 2))  # (C, 1, 1) for an x of (N, C, H, W)
+        scale, shift = self.weight.reshape(per_channel), self.bias.reshape(per_channel)
+        return (x_hat.reshape(x.shape) * scale + shift).to(x.dtype)
+
+
 # Further challenge C5: Sparse inputs
 
 

@@ -1,5 +1,6 @@
 """A student's `nn.Module` in a probe: build it, call it, and watch what it does."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -207,8 +208,8 @@ def moved_to_and_fro(module: nn.Module, theirs: nn.Module, x: torch.Tensor) -> P
         x: an input.
 
     Returns:
-        The names that differ, the `output` with the values moved, and whether a new module of
-        PyTorch's takes them back.
+        The names that differ, the `output` with the values moved, and whether PyTorch's module
+        takes them back.
     """
     kind = f"nn.{type(theirs).__name__}"
     values = theirs.state_dict()
@@ -230,7 +231,7 @@ def moved_to_and_fro(module: nn.Module, theirs: nn.Module, x: torch.Tensor) -> P
         raise UnusableError(f"Your state_dict has {listed}; in `{kind}` {both} the shape {shape}.")
     module.load_state_dict(values)
     found["output"] = output_array(forward(module, x))
-    back = type(theirs)(shape)
+    back = copy.deepcopy(theirs)  # built with other arguments than its shape, if it is a group norm
     back.load_state_dict(module.state_dict())
     found[f"{kind} takes it back"] = all(
         torch.equal(value, values[name]) for name, value in back.state_dict().items()

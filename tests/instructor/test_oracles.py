@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from course.instructor.task import all_tasks
-from course.instructor.tasks import ex03_pytorch_module, ex05_rms_norm, ex07_transformer_block
+from course.instructor.tasks import (
+    ch02_adaptive_layer_norm,
+    ex03_pytorch_module,
+    ex05_rms_norm,
+    ex07_transformer_block,
+)
 from course.student.torch_modules import seeded
 
 TASKS = all_tasks()
@@ -63,3 +68,19 @@ def test_the_encoder_block_of_pytorch() -> None:
     right = nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True)
     right.load_state_dict(own.state_dict())
     torch.testing.assert_close(own(x), right(x))
+
+
+@pytest.mark.parametrize("shape", [5, (4, 5)])
+def test_detach_norm_with_nothing_detached_is_layer_norm(shape: int | tuple[int, ...]) -> None:
+    with seeded(0):
+        x, upstream = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    own = ch02_adaptive_layer_norm.Oracle(shape, 0.1, False, False)
+    lengths = (shape,) if isinstance(shape, int) else shape
+    outputs = [own, lambda x: nn.functional.layer_norm(x, lengths, eps=0.1)]
+    values, gradients = [], []
+    for norm in outputs:
+        leaf = x.clone().requires_grad_()
+        values.append(norm(leaf))
+        gradients.append(torch.autograd.grad(values[-1], leaf, upstream)[0])
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
