@@ -1215,6 +1215,66 @@ class GroupNorm(nn.Module):
         return (x_hat.reshape(x.shape) * scale + shift).to(x.dtype)
 
 
+# Further challenge C4: Initialising gamma and beta
+
+
+class NormedResidualBlock(nn.Module):
+    """
+    A residual block: x plus a branch that ends in layer normalization.
+
+    Args:
+        features: The length of the last dim of x
+        gamma: What all entries of the norm's scale start at
+        beta: What all entries of the norm's shift start at
+
+    The norm's scale and shift are learnable, of shape (features,). All other parameters start as
+    they would without gamma and beta.
+    """
+
+    def __init__(self, features, gamma=1.0, beta=0.0):
+        super().__init__()
+        # 1. Create the branch and its norm
+        # 2. Let the norm's scale start at gamma, and its shift at beta
+        self.branch = nn.Sequential(
+            nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features)
+        )
+        self.norm = nn.LayerNorm(features)
+        nn.init.constant_(self.norm.weight, gamma)
+        nn.init.constant_(self.norm.bias, beta)
+
+    def forward(self, x):
+        """
+        Args:
+            x: Input tensor of shape (*, features)
+
+        Returns:
+            x plus the normalised branch, of the shape of x
+        """
+        # 3. Run the branch, normalise what it gives, and add it to x
+        return x + self.norm(self.branch(x))
+
+
+def parameter_groups(model, weight_decay):
+    """
+    Sort a model's parameters into those that get weight decay and those that do not.
+
+    Args:
+        model: Any nn.Module
+        weight_decay: For the parameters with two dims or more
+
+    Returns:
+        A list of two dicts for an optimizer, in any order, each with the keys "params" (a list of
+        parameters, which may be empty) and "weight_decay" (a number)
+    """
+    # 1. Collect the learnable parameters in two lists, by their number of dims
+    # 2. Return a dict for each list
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in learned if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
 # Further challenge C5: Sparse inputs
 
 

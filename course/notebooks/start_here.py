@@ -116,6 +116,8 @@ case
 # - The line of a check is locked, and its result is your score. Grading runs the same check with other
 #   inputs, so a number copied from the card earns nothing.
 # - A right answer gets full marks however you write it.
+#   Only where weights are to be loaded from PyTorch's own layers do names count, for a small part of
+#   the points; the text of the task says so.
 # - Hints are folded, from a nudge to nearly there. Open them in order.
 # - Figures and experiments that need your code wait for it, and say so:
 

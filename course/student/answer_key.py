@@ -30,6 +30,8 @@ class Case:
         judged: the names of the outputs that count here.
         by_values: False where a wrong answer is mere rounding noise: then a known mistake is
             recognised by failing here, not by its numbers.
+        about_names: True where a solution fails that is right but for its names: then a known
+            mistake is recognised by the other cases, if need be.
         expected: the right outputs.
     """
 
@@ -40,6 +42,7 @@ class Case:
     hint: str
     judged: tuple[str, ...] = ("output",)
     by_values: bool = True
+    about_names: bool = False
     expected: PlainValues = field(default_factory=dict)
 
 
@@ -130,6 +133,7 @@ def _case_to_data(case: Case) -> dict[str, Any]:
         "hint": case.hint,
         "judged": case.judged,
         "by_values": case.by_values,
+        "about_names": case.about_names,
         "rtol": case.tolerance.rtol,
         "atol": case.tolerance.atol,
         "inputs": encode_all(case.inputs),
@@ -144,6 +148,7 @@ def _case_from_data(data: dict[str, Any]) -> Case:
         hint=data["hint"],
         judged=tuple(data["judged"]),
         by_values=data["by_values"],
+        about_names=data["about_names"],
         tolerance=Tolerance(data["rtol"], data["atol"]),
         inputs=decode_all(data["inputs"]),
         expected=decode_all(data["expected"]),

@@ -48,7 +48,7 @@ def describe_difference(case: Case, outcome: Outcome) -> tuple[str, ...]:
 
 def _sentences(name: str, value: PlainValue, expected: PlainValue, case: Case) -> Iterator[str]:
     given = case.inputs.get(name)
-    if given is not None and agree(given, expected, case.tolerance):
+    if isinstance(given, np.ndarray) and agree(given, expected, case.tolerance):
         yield f"`{name}` is an input, and your code changed it."
     if not _numeric(value) or not _numeric(expected):
         yield f"`{name}` is {describe(value)}; expected {describe(expected)}."

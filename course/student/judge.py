@@ -70,7 +70,7 @@ def judge(key: AnswerKey, outcomes: Sequence[Outcome]) -> Report:
     number, failure = next(
         ((i, verdict) for i, verdict in enumerate(verdicts) if not verdict.passed), (0, None)
     )
-    diagnosis = tuple(m for m in key.mistakes if failure and explains(m, verdicts))
+    diagnosis = _diagnosis(key.mistakes, verdicts) if failure else ()
     earned = sum(verdict.case.points for verdict in verdicts if verdict.passed)
     return Report(
         task=key.task,
@@ -93,11 +93,29 @@ def passes(case: Case, outcome: Outcome) -> bool:
     )
 
 
-def explains(mistake: NamedMistake, verdicts: Sequence[Verdict]) -> bool:
-    """Whether a known mistake accounts for every verdict: for what failed, and for what passed."""
+def explains(
+    mistake: NamedMistake, verdicts: Sequence[Verdict], *, whatever_names: bool = False
+) -> bool:
+    """Whether a known mistake accounts for every verdict: for what failed, and for what passed.
+
+    Args:
+        mistake: the known mistake.
+        verdicts: one for each case, in the key's order.
+        whatever_names: pass over what failed in cases about names.
+    """
     return all(
         _foretold(verdict, foretold)
+        or (whatever_names and verdict.case.about_names and not verdict.passed)
         for verdict, foretold in zip(verdicts, mistake.fingerprint, strict=True)
+    )
+
+
+def _diagnosis(
+    mistakes: Sequence[NamedMistake], verdicts: Sequence[Verdict]
+) -> tuple[NamedMistake, ...]:
+    """The known mistakes that explain it all, else those that do but for the solution's names."""
+    return tuple(m for m in mistakes if explains(m, verdicts)) or tuple(
+        m for m in mistakes if explains(m, verdicts, whatever_names=True)
     )
 
 

@@ -10,6 +10,7 @@ from course.instructor import build, text_notebook
 from course.instructor.catalogue import catalogue_of
 from course.instructor.solutions import solutions_module
 from course.instructor.task import all_tasks
+from course.student.answer_key import to_json
 
 TASKS = all_tasks()
 PATHS = {path.stem: path for path in build.text_notebooks()}
@@ -75,6 +76,15 @@ def test_a_key_is_left_alone_when_it_differs_by_rounding_and_rewritten_when_by_m
     path.write_text(json.dumps(data), encoding="utf-8")
     build.write_keys({name: task}, tmp_path)
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_what_a_mistake_gives_may_differ_by_as_much_as_the_judge_lets_pass() -> None:
+    key = next(iter(TASKS.values())).key()
+    text = to_json(key, build.GENERATED_KEY)
+    for off, same in [(0.5 * key.cases[0].tolerance.atol, True), (0.1, False)]:
+        (output,) = key.mistakes[0].fingerprint[0].outputs.values()  # type: ignore[union-attr]
+        output += off  # type: ignore[operator]
+        assert build.same_key(text, to_json(key, build.GENERATED_KEY)) == same
 
 
 @pytest.mark.parametrize("folder", [build.SOURCE, build.RELEASE])

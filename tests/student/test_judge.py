@@ -57,6 +57,22 @@ def test_a_mistake_is_not_named_when_it_foretells_a_failure_that_passed() -> Non
     assert names(outcome(RIGHT[0] * 2), outcome(RIGHT[1])) == []
 
 
+def test_a_mistake_is_named_whatever_the_names_in_the_solution() -> None:
+    about_names = case("names", RIGHT[0], about_names=True)
+    other_names = mistake("other names", None, None, outcome(RIGHT[0] + 1))
+    key = AnswerKey(
+        "ex99_toy",
+        "A toy",
+        (*CASES, about_names),
+        (*(replace(m, fingerprint=(*m.fingerprint, None)) for m in KEY.mistakes), other_names),
+    )
+    doubled = [outcome(value * 2) for value in RIGHT]
+    assert names(*doubled, outcome(RIGHT[0]), key=key) == ["doubling"]
+    assert names(*doubled, outcome(RIGHT[0] + 1), key=key) == ["doubling"]
+    right = [outcome(value) for value in RIGHT]
+    assert names(*right, outcome(RIGHT[0] + 1), key=key) == ["other names"]
+
+
 def test_two_mistakes_that_explain_equally_are_both_named() -> None:
     twin = replace(DOUBLED, name="adding it to itself")
     key = replace(KEY, mistakes=(*KEY.mistakes, twin))

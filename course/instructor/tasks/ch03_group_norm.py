@@ -655,6 +655,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             "output",
             "nn.GroupNorm takes it back",
         ),
+        about_names=True,
         hint="A `state_dict` goes by the names of attributes. `nn.GroupNorm` has `weight` and "
         "`bias`, and nothing else.",
     )

@@ -319,6 +319,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             "output",
             "nn.LayerNorm takes it back",
         ),
+        about_names=True,
         hint="A `state_dict` goes by the names of attributes. `nn.LayerNorm` has `weight` and "
         "`bias`, and nothing else.",
     )

@@ -1086,6 +1086,8 @@ def train_cases(rng: np.random.Generator) -> Iterator[Case]:
         inputs=_telling(lambda: inputs(6, 6, test_samples=many, test_offset=0.5, batch_norm=True)),
         tolerance=STEPS,
         judged=("accuracy", "running mean afterwards"),
+        # The bias before a batch norm has no gradient but rounding noise, which Adam scales up.
+        by_values=False,
         hint="`model.eval()` before the first test batch: batch norm then uses its running "
         "statistics, and leaves them as they are.",
     )

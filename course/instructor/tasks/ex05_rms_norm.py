@@ -290,6 +290,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
             "output",
             "nn.RMSNorm takes it back",
         ),
+        about_names=True,
         hint="A `state_dict` goes by the names of attributes. `nn.RMSNorm` has `weight`, and "
         "nothing else.",
     )

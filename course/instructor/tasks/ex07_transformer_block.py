@@ -811,6 +811,7 @@ def multi_head_cases(rng: np.random.Generator) -> Iterator[Case]:
         tolerance=NUMBERS,
         judged=("largest difference",),
         by_values=False,
+        about_names=True,
         hint="Only here do names count. Head h takes the features from h * d_head to "
         "(h + 1) * d_head of each projection: `view(batch, seq, nhead, d_head)`.",
     )
@@ -1569,6 +1570,7 @@ def encoder_block_cases(rng: np.random.Generator) -> Iterator[Case]:
         tolerance=NORMALISED,
         judged=("largest difference",),
         by_values=False,
+        about_names=True,
         hint="Only here do names count: self_attn, linear1, linear2, norm1 and norm2.",
     )
 

@@ -219,10 +219,11 @@ def tuple_recorded(model, x, layers):
 
 @recording.known_mistake(
     "no copy of the output",
-    "You kept the output itself, or a view of it. The next layer may write into the same "
-    "memory, as "
-    "`nn.ReLU(inplace=True)` does; then you have what came after.",
-    hint="`.detach()` shares memory, and so does `.numpy()`. `.clone()` makes a copy.",
+    "What you kept is the output itself, a view of it, or a copy that your hook returned. What a "
+    "hook returns, as a lambda always does, takes the output's place. The next layer may write "
+    "into the same memory, as `nn.ReLU(inplace=True)` does; then you have what came after.",
+    hint="`.detach()` shares memory, and so does `.numpy()`; `.clone()` makes a copy. And let the "
+    "hook be a function without a `return`.",
 )
 def no_copy(model, x, layers):
     recorded, handles = {}, []
@@ -715,8 +716,8 @@ def visualizing_cases(rng: np.random.Generator) -> Iterator[Case]:
         inputs=asked | {"look_at": "labels"},
         tolerance=WORDS,
         judged=("the x axis has a label", "the y axis has a label", "the networks are named"),
-        hint="`axes.set_xlabel`, `axes.set_ylabel`, and `axes.set_title` or a legend. A `label=` "
-        "shows only once `axes.legend()` is called.",
+        hint="`axes.set_xlabel`, `axes.set_ylabel`, and `axes.set_title` or a legend, in which the "
+        "words 'without' and 'with' stand. A `label=` shows only once `axes.legend()` is called.",
     )
     yield Case(
         "the seed decides: the same seed, the same numbers",

@@ -110,6 +110,24 @@ def only_the_mean(x):
     return x.mean(axis=1, keepdims=True)
 
 
+@centre_rows.known_mistake(
+    "the sign turned round",
+    "You subtracted the row from its mean, so every entry has the wrong sign.",
+    hint="`x - mean` and `mean - x` are not the same.",
+)
+def turned_round(x):
+    return x.mean(axis=1, keepdims=True) - x
+
+
+@centre_rows.known_mistake(
+    "a step too many: divided by the spread as well",
+    "Your rows have mean 0, and also standard deviation 1. Asked for is only the first.",
+    hint="Leave the division out. Exercise 1 will ask for it.",
+)
+def standardised(x):
+    return (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+
+
 @centre_rows.combination
 def column_means_in_place(x):
     x -= x.mean(axis=0)
