@@ -1803,22 +1803,6 @@ class EpsOutsideInHalf(CustomLayerNorm):
 
 
 @custom_layer_norm.combination
-class OtherNamesAndEpsOutside(nn.Module):
-    def __init__(self, normalized_shape, eps=1e-5):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(normalized_shape))
-        self.shift = nn.Parameter(torch.zeros(normalized_shape))
-        self.eps = eps
-
-    def forward(self, x):
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        dims = tuple(range(-self.scale.dim(), 0))
-        mean = wide.mean(dims, keepdim=True)
-        std = wide.std(dims, keepdim=True, unbiased=False)
-        return ((wide - mean) / (std + self.eps) * self.scale + self.shift).to(x.dtype)
-
-
-@custom_layer_norm.combination
 class DetachedStatisticsAndScale(CustomLayerNorm):
     def forward(self, x):
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

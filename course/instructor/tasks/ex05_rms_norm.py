@@ -1392,19 +1392,6 @@ class EpsOutsideInHalf(RMSNorm):
 
 
 @rms_norm_task.combination
-class OtherNameAndDefault(nn.Module):
-    def __init__(self, normalized_shape, eps=1e-6):
-        super().__init__()
-        self.g = nn.Parameter(torch.ones(normalized_shape))
-        self.eps = eps
-
-    def forward(self, x):
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        mean_square = wide.square().mean(tuple(range(-self.g.dim(), 0)), keepdim=True)
-        return (wide * torch.rsqrt(mean_square + self.eps) * self.g).to(x.dtype)
-
-
-@rms_norm_task.combination
 class SumAndInPlace(RMSNorm):
     def forward(self, x):
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
