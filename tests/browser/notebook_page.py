@@ -1,11 +1,12 @@
 """What a student does in JupyterLab, in a few words."""
 
+import re
 import shutil
 import uuid
 from pathlib import Path
 
 from jupyter_lab import Lab
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 RELEASE = Path(__file__).resolve().parents[2] / "release"
 
@@ -39,7 +40,12 @@ def solve_and_check(page: Page, stub: str, solution: str) -> Locator:
     if solution:
         page.keyboard.press("Control+a")
         page.keyboard.insert_text(solution)
+    prompt = cell.locator(".jp-InputPrompt")
+    before = prompt.inner_text()
     page.keyboard.press("Shift+Enter")
+    # A cell that fails takes those that wait behind it off the queue: so none may wait yet.
+    expect(prompt).not_to_have_text(before, timeout=60_000)
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=60_000)
     page.keyboard.press("Shift+Enter")
     card = page.locator(".report-card").last
     card.wait_for()
