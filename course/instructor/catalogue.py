@@ -41,9 +41,7 @@ def _entry(
 ) -> Notebook:
     head = notebook.cells[0].source
     title, facts = TITLE.match(head), FACTS.search(head)
-    points = {
-        task: tasks[task].key(with_mistakes=False).points for task in solution_cells(notebook)
-    }
+    points = {task: tasks[task].points for task in solution_cells(notebook)}
     if not title or not facts:
         raise TextNotebookError(
             f"{name}: its first cell must begin with `# Exercise 3: Title` (or `# Further challenge"

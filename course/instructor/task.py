@@ -94,10 +94,8 @@ class Task:
             with_mistakes: whether to run the known mistakes for their fingerprints, which takes
                 nearly all of the time and is needed to explain a failure, not to find it.
         """
-        assert self.draw is not None, f"task {self.id} has no cases"
-        # A task's draws do not depend on the other tasks, nor on their order.
-        rng = np.random.default_rng([seed, *self.id.encode()])
-        cases = tuple(replace(case, expected=self._expected(case)) for case in self.draw(rng))
+        drawn = self._drawn(seed)
+        cases = tuple(replace(case, expected=self._expected(case)) for case in drawn)
         return AnswerKey(
             task=self.id,
             title=self.title,
@@ -113,10 +111,21 @@ class Task:
             ),
         )
 
+    @property
+    def points(self) -> float:
+        """What the task is worth."""
+        return sum(case.points for case in self._drawn(PUBLISHED_SEED))
+
     def outcomes(self, solution: Callable[..., Any], key: AnswerKey) -> list[Outcome]:
         """Run the probe on a solution, case by case."""
         probe = probe_of(self.id)
         return [run(probe, (solution,), case.inputs) for case in key.cases]
+
+    def _drawn(self, seed: int) -> tuple[Case, ...]:
+        """The cases of a seed, without what is expected of them."""
+        assert self.draw is not None, f"task {self.id} has no cases"
+        # A task's draws do not depend on the other tasks, nor on their order.
+        return tuple(self.draw(np.random.default_rng([seed, *self.id.encode()])))
 
     def _expected(self, case: Case) -> dict[str, Any]:
         outcome = run(probe_of(self.id), (self.oracle,), case.inputs)

@@ -64,7 +64,7 @@ def add_nbgrader_metadata(notebook: NotebookNode, tasks: dict[str, Task]) -> Non
                     f"defines. The tasks are: {', '.join(tasks)}."
                 )
             task = tasks[task_id]
-            points = task.key(with_mistakes=False).points if task.graded else None
+            points = task.points if task.graded else None
             cell.metadata.nbgrader = _nbgrader(task_id, locked=True, points=points)
         elif role == SOLUTION:
             cell.metadata.nbgrader = _nbgrader(f"{task_id}_{SOLUTION}", locked=False)
