@@ -1,5 +1,6 @@
 """Figures show themselves with words, wait calmly for code, and explorers follow their sliders."""
 
+import gc
 from typing import Any
 
 import matplotlib as mpl
@@ -81,6 +82,18 @@ def test_an_explorer_of_unwritten_code_waits() -> None:
 
     data, _ = row_explorer(layer_norm)._repr_mimebundle_()
     assert data == {"text/plain": "This figure waits for your `layer_norm`."}
+
+
+def test_an_explorer_leaves_no_old_figure_for_the_garbage_collector_to_find_later() -> None:
+    def figures() -> int:
+        return sum(type(thing) is Figure for thing in gc.get_objects())
+
+    explorer = row_explorer(layer_norm)
+    gc.collect()
+    before = figures()
+    explorer.draw()
+    assert figures() == before
+    assert gc.isenabled()
 
 
 def test_the_colours_of_the_style_sheet_are_those_of_the_module() -> None:
