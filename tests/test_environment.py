@@ -8,7 +8,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 CONDA_NAMES = {"torch": "pytorch"}
 
 
@@ -40,3 +41,10 @@ def test_the_lock_pins_every_line_exactly() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     for line in lines:
         assert line.startswith("#") or "==" in line
+
+
+def test_the_data_of_the_student_side_is_installed_with_it() -> None:
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["course.student"]
+    student = ROOT / "course" / "student"
+    data = {path for path in student.rglob("*.*") if path.suffix not in {".py", ".pyc"}}
+    assert data == {path for pattern in patterns for path in student.glob(pattern)}

@@ -50,6 +50,18 @@ def matrix(only: str) -> None:
 
 
 @main.command()
+def training_runs() -> None:
+    """Train the encoders whose loss curves exercise 9's explorer shows, and store the curves."""
+    from rich.progress import track
+
+    from course.instructor.training_runs import FILE, grid, to_json, trained
+
+    runs = grid()
+    curves = track(trained(runs), f"Training {len(runs)} encoders", total=len(runs))
+    FILE.write_text(to_json(dict(zip(runs, curves, strict=True))), encoding="utf-8")
+
+
+@main.command()
 def grade() -> None:
     """Grade submitted/ (a demo class, if it is empty) into feedback/ and grades.csv."""
     from rich.console import Console

@@ -22,8 +22,8 @@ from course.student.figures.norm_placement import (
     gradients_at_the_start,
     size_of_the_stream,
     two_placements,
-    who_learns,
 )
+from course.student.figures.warm_up import warm_up_explorer, who_learns
 from course.student.prediction import Prediction
 
 # %% [markdown]
@@ -423,6 +423,34 @@ who_learns(PostLayerNormTransformer, PreLayerNormTransformer)
 # first column warm-up even hurts. It spends half of the 80 steps at a rate that was too small to begin
 # with.
 #
+# The map shows one moment, step 80. The explorer below shows the way there and three times as far, for
+# more learning rates and warm-ups. On the left nothing of yours runs: its 252 encoders would take minutes,
+# so they were trained beforehand, with the reference solution on the same task, and stored.
+#
+# On the right are your own encoders, which take one single step from where they start. In its first step
+# Adam moves every weight by the learning rate, however small its gradient is. How far does that move
+# the output? The mean squared change is 0 where nothing has changed, and 2 where the new output has
+# nothing in common with the old. The bands reach from the least to the largest of three seeds. The vertical
+# line is the learning rate that you choose; the rates and steps of the warm-up are grey.
+#
+# Begin at 0.02, without warm-up and with one of 10 steps. Then search: is there a warm-up with which Post-LN
+# learns at 0.05, and does not lose it again? Can Pre-LN do without warm-up at 0.1?
+
+# %% tags=["show"]
+warm_up_explorer(PostLayerNormTransformer, PreLayerNormTransformer)
+
+# %% [markdown]
+# At 0.02 without warm-up it depends on the seed when Post-LN learns, and whether it does. With 10 steps of
+# warm-up all three learn. At 0.05 no warm-up helps for good: with a long one Post-LN learns on the way up,
+# and loses it when the rate gets too large. Pre-LN has its limit too, only further up. At 0.1 it
+# fails without warm-up, learns with 20 steps of it, and with 160 it learns and then loses most of it.
+# And what the map calls half learned is only slow: at 0.003 with a warm-up of 40 steps, both kinds are
+# done before step 200.
+#
+# The right panel fits that. For the same change of its output, Pre-LN bears more than twice the rate. But one
+# step is not the whole story. A step of 0.05 moves Pre-LN about as far as one of 0.02 moves Post-LN, and
+# yet Pre-LN learns there from every seed.
+#
 # ## What the papers found
 #
 # Xiong et al. (2020), *On Layer Normalization in the Transformer Architecture*
@@ -436,19 +464,20 @@ who_learns(PostLayerNormTransformer, PreLayerNormTransformer)
 # | Lemma 2: in Pre-LN it lies between $1 + l/2$ and $1 + 3l/2$ after $l$ layers | the line of Pre-LN lies in the grey band, for all ten seeds |
 # | Theorem 1: a bound on the last layer's gradient does not depend on the depth $L$ in Post-LN, and falls with $1/\sqrt{L}$ in Pre-LN | level in Post-LN; about 0.4 of it at twelve layers in Pre-LN, where $1/\sqrt{12}$ is 0.29 |
 # | Figure 3, measured on models for translation: in Post-LN gradients grow towards the last layer, in Pre-LN they are nearly level | not so: level in Post-LN, falling in Pre-LN. In both pictures Post-LN pulls harder at the last layer, compared with Pre-LN, than at the first |
-# | warm-up can be left out with Pre-LN | so in the map above, at the largest rate |
+# | warm-up can be left out with Pre-LN | so in the map above, at its largest rate; not so at 0.1 in the explorer |
 #
 # Our upstream gradient is random and the same for both kinds; theirs comes from a loss, a decoder and
-# real text. That may be why the left panel is tilted.
+# real text. That may be why the left panel of your gradients is tilted.
 #
 # Honest words. Small gradients at the start are one account of it. Adam divides by the size of the
 # gradient, so the size alone cannot be the whole story. Liu et al. (2020,
 # [arXiv:2004.08249](https://arxiv.org/abs/2004.08249)) conclude that unbalanced gradients are not the
 # root of the trouble: in Post-LN each layer leans more on its own sublayers, so that a small change of the
-# weights makes a large change of the output. And easier to train is not better in the end. Nguyen and Salazar
-# (2019, [arXiv:1910.05895](https://arxiv.org/abs/1910.05895)) gain from Pre-LN where there is little
-# data to translate from, and lose with it where there is much. Our map has six layers, one toy task, 80 steps
-# and three seeds. It shows that the difference exists, not how large it is elsewhere.
+# weights makes a large change of the output. The right panel of the explorer measures just that. And
+# easier to train is not better in the end. Nguyen and Salazar (2019,
+# [arXiv:1910.05895](https://arxiv.org/abs/1910.05895)) gain from Pre-LN where there is little
+# data to translate from, and lose with it where there is much. Our runs have six layers, one toy task,
+# at most 240 steps and three seeds. They show that the difference exists, not how large it is elsewhere.
 #
 # ## Reflect
 #

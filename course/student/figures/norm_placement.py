@@ -1,4 +1,4 @@
-"""Where the norm stands in a transformer's layer, and what that does to training (exercise 9).
+"""Where the norm stands in a transformer's layer, and what that does before training (exercise 9).
 
 `pre` and `post` are the student's encoders, `norms_of` is their `gradient_norms`. What is written
 last comes first, for a figure's note names its first argument as the one that it waits for.
@@ -13,12 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
-from torch.nn import functional
 
 from course.student.outcome import UnusableError
 from course.student.picture import BLUE, ORANGE, picture
 from course.student.probes.ex09 import feed_forward_weights, initialise
-from course.student.progress_bar import with_progress
 from course.student.torch_modules import seeded
 
 Encoder = Callable[..., nn.Module]
@@ -27,12 +25,6 @@ BATCH, SEQ = 4, 8
 SEEDS = range(10)
 DEPTHS = (1, 2, 4, 8, 12)
 LAYERS = 6
-
-RATES = (0.003, 0.01, 0.03)
-WARM_UPS = (0, 40)
-RUNS = range(3)
-STEPS = 80
-SYMBOLS, LENGTH = 8, 8
 
 
 @picture
@@ -120,82 +112,6 @@ def size_of_the_stream(post: Encoder, pre: Encoder) -> tuple[Figure, str]:
         f" over ten seeds. After {depth} layers, {'; '.join(words)}. The line of Pre-LN rises"
         " steadily, that of Post-LN is flat."
     )
-
-
-@picture
-def who_learns(post: Encoder, pre: Encoder) -> tuple[Figure, str]:
-    """Loss after training, for a grid of learning rate, warm-up and seed."""
-    for encoder in (pre, post):
-        encoder(D_MODEL, HEADS)  # one that is not written yet says so before the bar appears
-    kinds = {"Pre-LN": pre, "Post-LN": post}
-    grid = [
-        (name, warm_up, rate, seed)
-        for name in kinds
-        for warm_up in WARM_UPS
-        for rate in RATES
-        for seed in RUNS
-    ]
-    losses = {
-        (name, warm_up, rate, seed): final_loss(kinds[name], rate, warm_up, seed)
-        for name, warm_up, rate, seed in with_progress(grid, f"Training {len(grid)} encoders")
-    }
-    figure = Figure(figsize=(8.5, 3.4))
-    words = []
-    for axes, name in zip(figure.subplots(1, 2, sharey=True), kinds, strict=True):
-        table = np.array(
-            [[[losses[name, w, rate, s] for s in RUNS] for rate in RATES] for w in WARM_UPS]
-        )
-        flat = table.transpose(0, 2, 1).reshape(-1, len(RATES))  # seeds below each other
-        image = axes.imshow(flat, cmap="cividis", vmin=0, vmax=np.log(SYMBOLS), aspect="auto")
-        for (row, column), loss in np.ndenumerate(flat):
-            axes.text(
-                column, row, f"{loss:.2f}", ha="center", va="center", size=9,
-                color="white" if loss < 1.2 else "black",
-            )  # fmt: skip
-        axes.axhline(len(RUNS) - 0.5, color="white", linewidth=3)
-        axes.set(title=name, xlabel="learning rate", xticks=range(len(RATES)))
-        axes.set_xticklabels([f"{rate:g}" for rate in RATES])
-        axes.set_yticks([len(RUNS) * i + (len(RUNS) - 1) / 2 for i in range(len(WARM_UPS))])
-        axes.set_yticklabels(["no\nwarm-up", f"{WARM_UPS[1]} steps\nof warm-up"])
-        axes.tick_params(length=0)
-        for i, warm_up in enumerate(WARM_UPS):
-            worst = ", ".join(f"{value:.2f}" for value in table[i].max(-1))
-            words.append(f"{name}, warm-up {warm_up}: {worst}")
-    figure.colorbar(image, ax=figure.axes, label="loss (nats)")
-    return figure, (
-        f"Loss after {STEPS} steps on reversing {LENGTH} symbols, where guessing costs"
-        f" {np.log(SYMBOLS):.2f}; a row is a seed. Worst of {len(RUNS)} seeds for learning rates"
-        f" {', '.join(map(str, RATES))}. {'; '.join(words)}."
-    )
-
-
-def final_loss(encoder: Encoder, rate: float, warm_up: int, seed: int) -> float:
-    """Train a small encoder of six layers to reverse a sequence; the mean loss of its last steps.
-
-    Args:
-        encoder: the student's class.
-        rate: the learning rate of Adam.
-        warm_up: over how many steps the learning rate rises to that.
-        seed: of initial weights and data.
-    """
-    width = 16
-    with seeded(seed):
-        embedding, places = nn.Embedding(SYMBOLS, width), nn.Parameter(torch.randn(LENGTH, width))
-        model, head = encoder(width, HEADS, LAYERS, 32, 0.0), nn.Linear(width, SYMBOLS)
-        data = torch.randint(SYMBOLS, (STEPS, 32, LENGTH))
-    learned = [*embedding.parameters(), places, *model.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(learned, lr=rate)
-    losses = []
-    for step, batch in enumerate(data):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / max(warm_up, 1))
-        logits = head(model(embedding(batch) + places))
-        loss = functional.cross_entropy(logits.flatten(0, 1), batch.flip(1).flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return float(np.mean(losses[-5:]))
 
 
 def _kinds(pre: Encoder, post: Encoder) -> list[tuple[Encoder, str, str, str]]:
