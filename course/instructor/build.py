@@ -166,13 +166,20 @@ def nbgrader_config() -> Config:
     return Config(config)
 
 
-def _same(one: object, other: object, noise: float = ARRAY_NOISE) -> bool:
+def _same(one: object, other: object, noise: float | None = None) -> bool:
+    """Whether two values of a key are the same but for rounding.
+
+    Args:
+        one: a value.
+        other: another.
+        noise: how far numbers and arrays may be off; less for numbers, if not given.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         if "base64" in one and "base64" in other:
             a, b = (np.asarray(plain.decode(value), np.float64) for value in (one, other))
             same_form = (one["dtype"], a.shape) == (other["dtype"], b.shape)
             finite = np.abs(a[np.isfinite(a)])
-            off = noise + ROUNDING * float(finite.max(initial=0.0))
+            off = (noise or ARRAY_NOISE) + ROUNDING * float(finite.max(initial=0.0))
             return same_form and np.allclose(a, b, rtol=0, atol=off, equal_nan=True)
         return one.keys() == other.keys() and all(
             _same(one[name], other[name], noise) for name in one
@@ -182,7 +189,7 @@ def _same(one: object, other: object, noise: float = ARRAY_NOISE) -> bool:
             _same(left, right, noise) for left, right in zip(one, other, strict=True)
         )
     if isinstance(one, float) and isinstance(other, float):
-        return bool(np.isclose(one, other, ROUNDING, NUMBER_NOISE, equal_nan=True))
+        return bool(np.isclose(one, other, ROUNDING, noise or NUMBER_NOISE, equal_nan=True))
     return one == other
 
 

@@ -286,7 +286,8 @@ def _moves(added: torch.Tensor, x_hat: torch.Tensor, weights: torch.Tensor) -> P
     gammas, betas = [], []
     for feature in range(x_hat.shape[-1]):
         columns = torch.stack([x_hat[:, feature], torch.ones(len(x_hat))], dim=1)
-        gamma, beta = torch.linalg.pinv(columns) @ added[:, feature]
+        # Where x_hat is 0 but for rounding, no gamma can be told, and 0 says so on any processor.
+        gamma, beta = torch.linalg.pinv(columns, rtol=SAME) @ added[:, feature]
         gammas.append(gamma)
         betas.append(beta)
     moved = {
