@@ -21,8 +21,8 @@ from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 
 from course.instructor import build
 from course.instructor.submission import typed
-from course.instructor.task import all_tasks
-from tests.attacks.attack import NAME, RIGHT, TASK, Attack, World, slim, write
+from course.instructor.tasks.ex01_basic_implementation import layer_norm as task
+from tests.attacks.attack import NAME, RIGHT, Attack, World, slim, write
 from tests.attacks.catalogue import ATTACKS
 
 # An attack that acts later has this many seconds for it.
@@ -123,9 +123,7 @@ def _listen(family: int, address: Any, name: str, visitors: list[str]) -> int:
     return listener.getsockname()[1] if family == socket.AF_INET else 0
 
 
-def _submit(
-    attacks: Sequence[Attack], world: World
-) -> tuple[dict[str, Attack], dict[str, float]]:
+def _submit(attacks: Sequence[Attack], world: World) -> tuple[dict[str, Attack], dict[str, float]]:
     """Write the submissions of the attackers and of honest students before, between and after."""
     attackers: dict[str, Attack] = {}
     honest: dict[str, float] = {}
@@ -144,7 +142,6 @@ def _submit(
 
 def _honest_works(world: World) -> Iterator[tuple[str, float]]:
     """What honest students hand in, and what it is worth."""
-    task = all_tasks()[TASK]
     mistake = next(m for m in task.mistakes if m.name == "another default for eps (1e-8)")
     yield f"{RIGHT}\n# {world.canaries['student']}\n", 10.0
     while True:
@@ -298,6 +295,7 @@ def _card(folders: Iterable[Path]) -> str:
 
 if __name__ == "__main__":
     SIDE, BASE, SECONDS, RESULT, *NAMES = sys.argv[1:]
+    Path(RESULT).with_name("begun").touch()
     CHOSEN = [ATTACKS[name] for name in NAMES]
     Path(RESULT).write_text(json.dumps(run(SIDE, CHOSEN, Path(BASE), float(SECONDS))))
     os._exit(0)

@@ -37,9 +37,7 @@ def contained(
     """
     home = Path.home()
     shown = [*readable, *(Path(folder).resolve() for folder in {sys.prefix, sys.base_prefix})]
-    variables = [
-        word for name, value in environment.items() for word in ("--setenv", name, value)
-    ]
+    variables = [word for name, value in environment.items() for word in ("--setenv", name, value)]
     return [
         *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *("bwrap", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--die-with-parent"),
