@@ -19,7 +19,8 @@ COLUMNS = ("score", "read", "stopped", "ungraded", "script")
 @click.option("--only", multiple=True, help="An attack's name, or the beginning of it.")
 @click.option("--ours", "only_ours", is_flag=True, help="Leave stock nbgrader out.")
 @click.option("--stock", "only_stock", is_flag=True, help="Leave this course's grading out.")
-def main(only: tuple[str, ...], only_ours: bool, only_stock: bool) -> None:
+@click.option("--together", type=int, help="How many attacks share a batch.")
+def main(only: tuple[str, ...], only_ours: bool, only_stock: bool, together: int | None) -> None:
     """Try all attacks, show what they reached, and fail if any reached anything here."""
     chosen = [attack for name, attack in ATTACKS.items() if not only or name.startswith(only)]
     console = Console(width=max(150, Console().width))
@@ -27,17 +28,19 @@ def main(only: tuple[str, ...], only_ours: bool, only_stock: bool) -> None:
     sides = [s for s in sides if not (s == "ours" and only_stock)]
     if any(CONTAINED[side] for side in sides) and not container.available():
         raise click.ClickException("The container for hostile code needs Linux, root and bwrap.")
-    rows = {side: _rows(side, chosen, console) for side in sides}
+    rows = {side: _rows(side, chosen, console, together) for side in sides}
     console.print(_table(chosen, rows))
     sys.exit(not all(row.held for row in rows.get("ours", {}).values()))
 
 
-def _rows(side: str, attacks: Sequence[Attack], console: Console) -> dict[str, Row]:
+def _rows(
+    side: str, attacks: Sequence[Attack], console: Console, together: int | None
+) -> dict[str, Row]:
     def tell(row: Row) -> None:
         console.print(f"{side} {row.attack.name}: {' '.join(_cells(row))}", highlight=False)
 
     able = [attack for attack in attacks if side == "ours" or attack.stock]
-    return {row.attack.name: row for row in measure(side, able, tell)}
+    return {row.attack.name: row for row in measure(side, able, tell, together)}
 
 
 def _table(attacks: Sequence[Attack], rows: dict[str, dict[str, Row]]) -> Table:

@@ -12,10 +12,14 @@ from course.instructor.submission import filled_in, reference_sources
 
 NAME = "ex01_basic_implementation"
 TASK = "ex01_layer_norm"
+# Where PyTorch's own norms would be a shortcut.
+TORCH_NAME = "ex03_pytorch_module"
 
 # Wrong in every case: worth nothing.
 WRONG = "def layer_norm(x, gamma, beta, eps=1e-5):\n    return x\n"
 RIGHT = reference_sources(NAME)[TASK]
+
+IMPORTS = {NAME: "import numpy as np", TORCH_NAME: "import torch\nfrom torch import nn"}
 
 HELD = "Scores what the work is worth; nothing is read, and the batch goes on."
 TOLD = "Scores what the work is worth or 0, says why in words, and the batch goes on."
@@ -60,6 +64,7 @@ class Attack:
         submit: writes the submission into the student's folder of the assignment.
         honest_score: what the work is worth without the trick.
         stock: whether stock nbgrader can be shown it without danger or minutes of waiting.
+        exercise: the assignment that it is handed in for.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Attack:
     submit: Submit
     honest_score: float = 0.0
     stock: bool = True
+    exercise: str = NAME
 
 
 ALL: dict[str, Attack] = {}
@@ -120,11 +126,22 @@ def notebook(
     return register
 
 
-def slim(source: str) -> NotebookNode:
-    """The exercise with a source in its solution cell, less what only shows something."""
-    whole = filled_in(NAME, {TASK: source})
+def shortcut(trick: Callable[[World], str]) -> Callable[[World], str]:
+    """Register a function that returns a module for the exercise in PyTorch, which is worth 0."""
+
+    def submit(folder: Path, world: World) -> None:
+        whole = slim(trick(world), TORCH_NAME)
+        (folder / f"{TORCH_NAME}.ipynb").write_text(json.dumps(whole), encoding="utf-8")
+
+    _add(trick.__name__, trick.__doc__, HELD, submit, 0.0, True, TORCH_NAME)
+    return trick
+
+
+def slim(source: str, exercise: str = NAME) -> NotebookNode:
+    """An exercise with a source in its solution cell, less what only shows something."""
+    whole = filled_in(exercise, dict.fromkeys(reference_sources(exercise), source))
     whole.cells = [cell for cell in whole.cells if "nbgrader" in cell.metadata]
-    imports = nbformat.v4.new_code_cell("import numpy as np\n\nfrom course import check")
+    imports = nbformat.v4.new_code_cell(f"{IMPORTS[exercise]}\n\nfrom course import check")
     whole.cells.insert(0, imports)
     return whole
 
@@ -150,9 +167,15 @@ def path(folder: Path) -> Path:
 
 
 def _add(
-    name: str, tries: str | None, expected: str, submit: Submit, honest_score: float, stock: bool
+    name: str,
+    tries: str | None,
+    expected: str,
+    submit: Submit,
+    honest_score: float,
+    stock: bool,
+    exercise: str = NAME,
 ) -> None:
     title = name.replace("_", "-")
     assert tries, f"{title} does not say what it tries"
     assert title not in ALL, f"two attacks are called {title}"
-    ALL[title] = Attack(title, tries, expected, submit, honest_score, stock)
+    ALL[title] = Attack(title, tries, expected, submit, honest_score, stock, exercise)

@@ -17,11 +17,9 @@ from secrets import token_hex
 from typing import Any
 
 import nbformat
-from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
+from nbgrader.api import Gradebook, SubmittedAssignment
 
 from course.instructor import build
-from course.instructor.submission import typed
-from course.instructor.tasks.ex01_basic_implementation import layer_norm as task
 from tests.attacks.attack import NAME, RIGHT, Attack, World, slim, write
 from tests.attacks.catalogue import ATTACKS
 
@@ -30,9 +28,10 @@ LATER = 3.0
 # Files that are larger hold no more than a canary in their beginning.
 MOST_BYTES = 32_000_000
 # An honest submission stands after this many attacks, where a batch holds several.
-EVERY = 3
+EVERY = 4
 
-WARNS = "import sys\n\nprint('nothing to worry about', file=sys.stderr)\n\n"
+# Warnings cost nothing.
+WARNS = "import warnings\n\nwarnings.warn('nothing to worry about')\n\n"
 
 
 def run(side: str, attacks: Sequence[Attack], base: Path, seconds: float) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def run(side: str, attacks: Sequence[Attack], base: Path, seconds: float) -> dic
         seconds: after which grading is killed.
     """
     visitors: list[str] = []
-    world = _world(base, visitors)
+    world = _world(base, {NAME, *(attack.exercise for attack in attacks)}, visitors)
     if side == "stock":  # this course makes its own
         (world.root / ".class_secret").write_text(world.canaries["secret"])
     students, honest = _submit(attacks, world)
@@ -70,7 +69,7 @@ def run(side: str, attacks: Sequence[Attack], base: Path, seconds: float) -> dic
     }
 
 
-def _world(base: Path, visitors: list[str]) -> World:
+def _world(base: Path, exercises: set[str], visitors: list[str]) -> World:
     """Make all that there is to aim at, and listen."""
     world = World(
         root=base / "course_folder",
@@ -87,17 +86,18 @@ def _world(base: Path, visitors: list[str]) -> World:
         folder.mkdir(parents=True, exist_ok=True)
     (world.root / "roster.csv").write_text(world.canaries["file"])
     (world.home / ".ssh" / "id_ed25519").write_text(world.canaries["home"])
-    _plant_source(world)
+    for exercise in sorted(exercises):
+        _plant_source(world, exercise)
     port = _listen(socket.AF_INET, ("127.0.0.1", 0), "tcp", visitors)
     _listen(socket.AF_UNIX, str(world.unix_path), "unix socket", visitors)
     _listen(socket.AF_UNIX, f"\0{world.abstract}", "abstract socket", visitors)
     return World(**{**vars(world), "port": port})
 
 
-def _plant_source(world: World) -> None:
-    """Copy the exercise, with a canary in the solution that students must not see."""
-    path = world.root / "source" / NAME / f"{NAME}.ipynb"
-    shutil.copytree(build.SOURCE / NAME, path.parent)
+def _plant_source(world: World, exercise: str) -> None:
+    """Copy an exercise, with a canary in the solution that students must not see."""
+    path = world.root / "source" / exercise / f"{exercise}.ipynb"
+    shutil.copytree(build.SOURCE / exercise, path.parent)
     whole = nbformat.read(path, as_version=4)
     for cell in whole.cells:
         if "BEGIN SOLUTION" in cell.source:
@@ -132,7 +132,7 @@ def _submit(attacks: Sequence[Attack], world: World) -> tuple[dict[str, Attack],
         if number % EVERY == 0:
             _hand_in_honest(world, f"student-{2 * number:03}", next(works), honest)
         student = f"student-{2 * number + 1:03}"
-        folder = world.root / "submitted" / student / NAME
+        folder = world.root / "submitted" / student / attack.exercise
         folder.mkdir(parents=True)
         attack.submit(folder, world)
         attackers[student] = attack
@@ -142,11 +142,10 @@ def _submit(attacks: Sequence[Attack], world: World) -> tuple[dict[str, Attack],
 
 def _honest_works(world: World) -> Iterator[tuple[str, float]]:
     """What honest students hand in, and what it is worth."""
-    mistake = next(m for m in task.mistakes if m.name == "another default for eps (1e-8)")
     yield f"{RIGHT}\n# {world.canaries['student']}\n", 10.0
     while True:
-        yield typed(task, mistake.solution, RIGHT), 9.0
-        yield RIGHT.replace("    mean =", "    print('as I go')\n    mean =", 1), 10.0
+        yield RIGHT.replace("eps=1e-5", "eps=1e-8"), 9.0  # a known mistake
+        yield WARNS + RIGHT, 10.0
 
 
 def _hand_in_honest(
@@ -227,24 +226,16 @@ def _planted(world: World) -> list[str]:
 
 
 def _scores(root: Path) -> dict[str, dict[str, Any]]:
-    """What the gradebook says of each student."""
+    """What the gradebook says of each student, who has handed in one exercise."""
     try:
         with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as gradebook:
             return {
-                student.id: _entry(gradebook.find_submission(NAME, student.id))
+                student.id: _entry(student.submissions[0])
                 for student in gradebook.students
-                if _submitted(gradebook, student.id)
+                if student.submissions
             }
     except Exception as error:
         return {"": {"score": None, "words": f"the gradebook is broken: {error}"}}
-
-
-def _submitted(gradebook: Gradebook, student: str) -> bool:
-    try:
-        gradebook.find_submission(NAME, student)
-    except MissingEntry:
-        return False
-    return True
 
 
 def _entry(submission: SubmittedAssignment) -> dict[str, Any]:

@@ -103,9 +103,11 @@ def importing_the_oracle(world: World) -> str:
     """Imports the task from the instructor's package, and with it the oracle."""
     return f"""
 import sys
+from unittest.mock import MagicMock
 sys.path += [{str(build.ROOT)!r}, {str(world.install)!r}]
-from course.instructor.task import all_tasks
-layer_norm = all_tasks()["ex01_layer_norm"].oracle
+sys.modules.setdefault("torch", MagicMock())  # which would take seconds
+from course.instructor.tasks.ex01_basic_implementation import layer_norm as task
+layer_norm = task.oracle
 """
 
 
@@ -188,9 +190,10 @@ def where_things_are_mounted(world: World) -> str:
     """Looks up what is mounted where, and reads the roster from there."""
     return f"""
 places = [line.split()[3:5] for line in open("/proc/self/mountinfo")]
+tails = ("{world.root}/roster.csv", "roster.csv", "../roster.csv", "../../../roster.csv")
 for source, target in places:
     for place in (source, target):
-        for tail in ("{world.root}/roster.csv", "roster.csv", "../roster.csv", "../../../roster.csv"):
+        for tail in tails:
             try:
                 print(open(place.rstrip("/") + "/" + tail).read())
             except OSError:
@@ -263,9 +266,9 @@ def deleting_the_course(world: World) -> str:
     """Deletes the gradebook and what the others handed in."""
     return f"""
 import os, shutil
-for folder in ("submitted", "source", "release", "gradebook.db"):
+for folder in ("submitted", "source", "release"):
     shutil.rmtree({str(world.root)!r} + "/" + folder, ignore_errors=True)
-os.path.exists({str(world.root / "gradebook.db")!r}) and os.remove({str(world.root / "gradebook.db")!r})
+os.remove({str(world.root / "gradebook.db")!r})
 """
 
 
@@ -431,7 +434,7 @@ def settings_of_their_own(folder: Path, world: World) -> None:
     """Ships settings of nbgrader, Jupyter, IPython and pytest beside the notebook."""
     text = f"open({str(world.drop / 'configured')!r}, 'a').write('by a student')\n"
     names = ("nbgrader_config.py", "jupyter_config.py", "ipython_config.py", "conftest.py")
-    _ships(folder, {name: text for name in names})
+    _ships(folder, dict.fromkeys(names, text))
 
 
 @attack()
@@ -475,7 +478,8 @@ def settings_for_the_next(folder: Path, world: World) -> None:
     text = f"open({str(world.drop / 'planted')!r}, 'w').write('settings')"
     plant = f"""
 import os
-for folder in ({str(world.home)!r} + "/.jupyter", {str(world.root)!r}, os.path.expanduser("~/.jupyter")):
+home = {str(world.home)!r}
+for folder in (home + "/.jupyter", {str(world.root)!r}, os.path.expanduser("~/.jupyter")):
     os.makedirs(folder, exist_ok=True)
     for name in ("nbgrader_config.py", "jupyter_config.py"):
         open(folder + "/" + name, "w").write({text!r})

@@ -17,18 +17,19 @@ from typing import Any
 
 from course.instructor import build
 from tests.attacks import container
-from tests.attacks.attack import NAME, Attack
+from tests.attacks.attack import NAME, TORCH_NAME, Attack
 from tests.attacks.browser import pages_that_run_scripts
 
 SIDES = ("stock", "ours")
 # This many attacks share a batch.
-BATCH = {"stock": 4, "ours": 10}
+BATCH = {"stock": 8, "ours": 12}
 # Seconds for a batch, and for each attack in it.
 SECONDS, SECONDS_EACH = 40.0, 15.0
 # Whether to put a container around grading. This course's needs none once it has its own sandbox.
 CONTAINED = {"stock": True, "ours": True}
 
-_COPIED = ("course", f"source/{NAME}", f"release/{NAME}", "tests/attacks", "nbgrader_config.py")
+_EXERCISES = [f"{place}/{name}" for place in ("source", "release") for name in (NAME, TORCH_NAME)]
+_COPIED = ("course", *_EXERCISES, "tests/attacks", "nbgrader_config.py")
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,19 @@ class Row:
         )
 
 
-def batches(side: str, attacks: Sequence[Attack]) -> list[list[Attack]]:
+def batches(
+    side: str, attacks: Sequence[Attack], together: int | None = None
+) -> list[list[Attack]]:
     """The attacks, as they are graded together."""
-    size = BATCH[side]
+    size = together or BATCH[side]
     return [list(attacks[start : start + size]) for start in range(0, len(attacks), size)]
 
 
 def measure(
-    side: str, attacks: Sequence[Attack], tell: Callable[[Row], None] = lambda _: None
+    side: str,
+    attacks: Sequence[Attack],
+    tell: Callable[[Row], None] = lambda _: None,
+    together: int | None = None,
 ) -> list[Row]:
     """Try attacks, batch by batch, two at a time."""
 
@@ -93,7 +99,7 @@ def measure(
         return rows
 
     with ThreadPoolExecutor(2) as pool:
-        return [row for rows in pool.map(one, batches(side, attacks)) for row in rows]
+        return [row for rows in pool.map(one, batches(side, attacks, together)) for row in rows]
 
 
 def measure_batch(side: str, attacks: Sequence[Attack]) -> list[Row]:

@@ -610,7 +610,8 @@ def spring():
     send("status", {"execution_state": "idle"})
     for stream in (kernel.shell_stream, getattr(kernel.shell_stream, "socket", None)):
         content = {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": []}
-        kernel.session.send(stream, "execute_reply", content, parent, ident=kernel._parent_ident["shell"])
+        ident = kernel._parent_ident["shell"]
+        kernel.session.send(stream, "execute_reply", content, parent, ident=ident)
 """
     )
 
