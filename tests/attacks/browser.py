@@ -17,7 +17,7 @@ OWN = "top.document.documentElement.dataset.owned=1"
 ELSEWHERE = "led-elsewhere"
 
 _OWNED = "document.documentElement.dataset.owned"
-# Follows every link and pushes every button, and says whether there is one that runs a script.
+# Points at every link, button and picture, and pushes it.
 _PROVOKE = """
 for (const a of document.querySelectorAll('a, area, button, summary, img, svg *')) {
   for (const kind of ['mouseover', 'focus', 'click'])
@@ -60,5 +60,5 @@ def _owned(page: Page, html: str, folder: Path) -> bool:
         page.evaluate(_PROVOKE)
         page.wait_for_timeout(300)
         return bool(page.evaluate(_OWNED)) or page.url != path.as_uri()
-    except Error:  # the page was left while it was looked at
-        return True
+    except Error:  # perhaps it was left while it was looked at
+        return page.url != path.as_uri()

@@ -354,6 +354,19 @@ for name, target in (("{NAME}.ipynb", {str(world.root / "roster.csv")!r}),
 
 
 @code()
+def a_link_for_the_writer(world: World) -> str:
+    """Replaces the notebook by a link to elsewhere, through which its results are then written."""
+    return f"""
+import os
+try:
+    os.remove("{NAME}.ipynb")
+    os.symlink({str(world.drop / "through-a-link")!r}, "{NAME}.ipynb")
+except OSError as error:
+    print(error)
+"""
+
+
+@code()
 def a_notebook_rewritten_while_it_runs(world: World) -> str:
     """Overwrites the notebook that is being graded with one that has the score in it."""
     return f"""

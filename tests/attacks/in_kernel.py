@@ -134,6 +134,32 @@ np.ascontiguousarray = lambda value, *_, **__: np.zeros(1)
 
 
 @code(expected=TOLD)
+def answers_of_the_wrong_form(world: World) -> str:
+    """Answers with shapes, types, bytes and names that no answer may have, one after the other."""
+    return """
+import course.student.answers as answers
+import course.student.outcome as outcome
+
+def array(**parts):
+    return {"outputs": {"output": {"dtype": "float64", "shape": [1], "base64": "", **parts}}}
+
+forms = [
+    array(shape=[-1]), array(shape=[2**40, 2**40]), array(dtype=["float64"]), array(dtype="O"),
+    array(base64="!"), array(base64=7), array(shape="ab"), array(shape=[1.5]), array(base64=None),
+    {"outputs": []}, {"outputs": {"output": {"a": {}}}}, {"problem": "text"}, {"problem": {}},
+    {"problem": {"kind": 7, "message": [], "line": {}, "colour": "red"}}, {}, [], None, 7, "text",
+    {"outputs": {"output": float("nan")}, "printed": {"a": "<b>"}}, {"outputs": {"output": 2**200}},
+]
+
+def turned(*_):
+    forms.append(forms.pop(0))
+    return forms[-1]
+
+answers.outcome_to_data = outcome.outcome_to_data = turned
+"""
+
+
+@code(expected=TOLD)
 def a_module_of_answers_of_their_own(world: World) -> str:
     """Puts modules of their own in the place of those that grading will import."""
     return """
@@ -515,10 +541,10 @@ def an_update_after_the_score(whole: NotebookNode) -> None:
 ID = {"transient": {"display_id": "score"}}
 honest = get_ipython().kernel.session.send
 
-def patched(stream, kind, content=None, *rest, **more):
-    if kind == "execute_result":
-        content = {**content, **ID}
-    return honest(stream, kind, content, *rest, **more)
+def patched(stream, message, *rest, **more):
+    if isinstance(message, dict) and message["header"]["msg_type"] == "execute_result":
+        message["content"].update(ID)
+    return honest(stream, message, *rest, **more)
 
 get_ipython().kernel.session.send = patched
 """

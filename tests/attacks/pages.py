@@ -117,10 +117,11 @@ send("execute_input", {{"code": "", "execution_count": {PICTURE!r}}})
 send("execute_result", result("1", execution_count={PICTURE!r}))
 honest = get_ipython().kernel.session.send
 
-def patched(stream, kind, content=None, *rest, **more):
-    if isinstance(content, dict) and "execution_count" in content:
-        content = {{**content, "execution_count": {PICTURE!r}}}
-    return honest(stream, kind, content, *rest, **more)
+def patched(stream, message, content=None, *rest, **more):
+    for part in (content, message["content"] if isinstance(message, dict) else None):
+        if part and "execution_count" in part:
+            part["execution_count"] = {PICTURE!r}
+    return honest(stream, message, content, *rest, **more)
 
 get_ipython().kernel.session.send = patched
 """

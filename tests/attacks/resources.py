@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from tests.attacks.attack import RIGHT, TOLD, WRONG, World, attack, code, slim, write
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from tests.attacks.attack import RIGHT, TOLD, WRONG, World, attack, code, notebook, slim, write
 from tests.attacks.in_kernel import SEND, TRAP
 
 
@@ -80,6 +83,12 @@ def layer_norm(x, gamma, beta, eps=1e-5):
     time.sleep(4)
     return x
 """
+
+
+@notebook(expected=TOLD, stock=False)
+def many_slow_cells(whole: NotebookNode) -> None:
+    """Adds cells each of which stays within the limit of a cell, but not of a notebook."""
+    whole.cells += [new_code_cell("import time\ntime.sleep(5)") for _ in range(30)]
 
 
 @code(expected=TOLD, stock=False)
