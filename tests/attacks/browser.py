@@ -1,7 +1,7 @@
 """Pages of feedback, opened in a browser: whether what a student wrote runs there."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -13,15 +13,17 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 # What a hostile script does, by which it is known.
 OWN = "top.document.documentElement.dataset.owned=1"
-# Word by which a page that was led elsewhere is known.
+# Where a page is led that is led elsewhere.
 ELSEWHERE = "led-elsewhere"
 
 _OWNED = "document.documentElement.dataset.owned"
-# Points at every link, button and picture, and pushes it.
+# Points at everything that can be pointed at, and pushes it, but for links that only lead on.
 _PROVOKE = """
-for (const a of document.querySelectorAll('a, area, button, summary, img, svg *')) {
-  for (const kind of ['mouseover', 'focus', 'click'])
-    a.dispatchEvent(new MouseEvent(kind, {bubbles: true, cancelable: true}));
+for (const it of document.querySelectorAll('a, area, button, summary, img, svg *')) {
+  const kinds = ['mouseover', 'focus'];
+  if (!it.href || String(it.href).includes('owned')) kinds.push('click');
+  for (const kind of kinds)
+    it.dispatchEvent(new MouseEvent(kind, {bubbles: true, cancelable: true}));
 }
 """
 
@@ -54,11 +56,13 @@ def _page(browser: str) -> Iterator[Page]:
 def _owned(page: Page, html: str, folder: Path) -> bool:
     path = folder / "page.html"
     path.write_text(html, encoding="utf-8")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri(), wait_until="load", timeout=20_000)
-    try:
+    owned = False
+    with suppress(Error):  # perhaps the page is left while it is looked at
         page.wait_for_timeout(300)
         page.evaluate(_PROVOKE)
         page.wait_for_timeout(300)
-        return bool(page.evaluate(_OWNED)) or page.url != path.as_uri()
-    except Error:  # perhaps it was left while it was looked at
-        return page.url != path.as_uri()
+        owned = bool(page.evaluate(_OWNED))
+    return owned or any(ELSEWHERE in address for address in asked)
