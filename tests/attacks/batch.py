@@ -220,9 +220,17 @@ def _files(place: Path) -> Iterable[Path]:
 
 
 def _planted(world: World) -> list[str]:
-    """What an escaped process has left outside the submission."""
-    left = [f"wrote {path.name}" for path in world.drop.rglob("*") if path.name != "placeholder"]
-    return left[:3]
+    """What an escaped process has left or changed outside the submission."""
+    kept = {
+        world.root / "roster.csv": world.canaries["file"],
+        world.home / ".ssh" / "id_ed25519": world.canaries["home"],
+    }
+    lost = [f"changed {p.name}" for p, text in kept.items() if not _holds(p, text)]
+    return [*lost, *(f"wrote {path.name}" for path in sorted(world.drop.rglob("*"))[:3])]
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(errors="replace") == text
 
 
 def _scores(root: Path) -> dict[str, dict[str, Any]]:

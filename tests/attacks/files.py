@@ -339,17 +339,28 @@ def a_link_in_a_circle(folder: Path, world: World) -> None:
 
 @code()
 def links_made_while_it_runs(world: World) -> str:
-    """Replaces its own files by links to secrets, for whoever copies them out afterwards."""
+    """Leaves links to secrets beside the notebook, for whoever copies its files to the feedback."""
     return f"""
 import os
-for name, target in (("{NAME}.ipynb", {str(world.root / "roster.csv")!r}),
+for name, target in (("roster.txt", {str(world.root / "roster.csv")!r}),
                      ("notes.txt", {str(world.root / ".class_secret")!r}),
-                     ("{NAME}.html", {str(world.home / ".ssh" / "id_ed25519")!r})):
+                     ("key.txt", {str(world.home / ".ssh" / "id_ed25519")!r})):
     try:
-        os.path.lexists(name) and os.remove(name)
         os.symlink(target, name)
     except OSError as error:
         print(error)
+"""
+
+
+@code()
+def a_link_in_the_place_of_the_page(world: World) -> str:
+    """Leaves a link where its page of feedback will be written."""
+    return f"""
+import os
+try:
+    os.symlink({str(world.root / "roster.csv")!r}, "{NAME}.html")
+except OSError as error:
+    print(error)
 """
 
 
