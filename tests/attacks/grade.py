@@ -9,7 +9,7 @@ from traitlets.config import Config
 from course.instructor import build
 
 # Seconds for one cell.
-CELL_SECONDS = 6
+CELL_SECONDS = 8
 
 
 def settings(side: str, root: Path) -> Config:
