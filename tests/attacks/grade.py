@@ -1,0 +1,51 @@
+"""How a course folder is graded: here alone are nbgrader and this course's grading called."""
+
+import sys
+from pathlib import Path
+
+from nbgrader.apps.api import NbGraderAPI
+from traitlets.config import Config
+
+from course.instructor import build
+
+# Seconds for one cell.
+CELL_SECONDS = 8
+
+
+def settings(side: str, root: Path) -> Config:
+    """The settings of nbgrader, stock or this course's, for a course folder."""
+    config = build.nbgrader_config() if side == "ours" else Config()
+    config.CourseDirectory.root = str(root)
+    config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
+    config.ExecutePreprocessor.timeout = CELL_SECONDS
+    config.Execute.timeout = CELL_SECONDS
+    config.ExecuteAndJudge.secret_file = str(root / ".class_secret")
+    return config
+
+
+def grade_with_this_course(config: Config) -> None:
+    """Grade all that is submitted, and write the feedback."""
+    from course.instructor.grading.class_runner import ClassRunner
+
+    runner = ClassRunner(config)
+    runner.prepare()
+    runner.grade(runner.submissions(), print)
+
+
+def grade_with_stock(config: Config) -> None:
+    """Grade all that is submitted as `nbgrader autograde` does, and write the feedback."""
+    api = NbGraderAPI(config=config)
+    for exercise in sorted(
+        path.name for path in Path(config.CourseDirectory.root, "source").iterdir()
+    ):
+        for result in (
+            api.generate_assignment(exercise),
+            api.autograde(exercise, "*"),
+            api.generate_feedback(exercise),
+        ):
+            print(result.get("log", ""), result.get("error", ""))
+
+
+if __name__ == "__main__":
+    grade = {"ours": grade_with_this_course, "stock": grade_with_stock}
+    grade[sys.argv[1]](settings(sys.argv[1], Path(sys.argv[2])))
