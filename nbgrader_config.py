@@ -26,3 +26,6 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# Feedback pages open offline and run no script. The formgrader's own page keeps its exporter.
+c.GenerateFeedback.exporter_class = "course.instructor.grading.feedback.FeedbackExporter"

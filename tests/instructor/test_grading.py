@@ -114,6 +114,7 @@ def test_feedback_holds_the_card_of_the_grading(
     page = (course / "feedback" / "student-02" / NAME / f"{NAME}.html").read_text("utf-8")
     assert GRADED in page
     assert "another default for eps (1e-8)" in page
+    assert "Content-Security-Policy" in page
 
 
 def test_a_cell_that_does_not_run_is_told_by_the_card(

@@ -1,0 +1,31 @@
+"""Feedback pages that open offline, run no script and load nothing."""
+
+from pathlib import Path
+
+from nbconvert.exporters import HTMLExporter
+from nbgrader.server_extensions.formgrader import handlers
+from traitlets.config import Config
+
+TEMPLATES = Path(__file__).with_name("templates")
+BOOTSTRAP = Path(handlers.static_path) / "node_modules" / "bootstrap" / "dist" / "css"
+
+
+class FeedbackExporter(HTMLExporter):
+    """nbgrader's feedback page under a policy by which a browser runs and loads nothing.
+
+    Formulas are shown as they were typed, between dollars: nbgrader's page fetches MathJax from the
+    network for them, which does nothing offline and may not run here.
+    """
+
+    @property
+    def default_config(self) -> Config:
+        """The defaults of nbconvert, with this course's template before nbgrader's.
+
+        Under the name of this class they hold against what nbgrader sets for every `HTMLExporter`;
+        and the formgrader, whose page is another, does not see them.
+        """
+        config = super().default_config.copy()
+        config.FeedbackExporter.template_name = "course_feedback"
+        config.FeedbackExporter.extra_template_basedirs = [str(TEMPLATES), handlers.template_path]
+        config.FeedbackExporter.extra_template_paths = [str(BOOTSTRAP), handlers.template_path]
+        return config
