@@ -1,22 +1,25 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade test build matrix bench screenshots lint clean
+.PHONY: help lab grade sandbox-check test build matrix bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 COURSE := $(BIN)/python -m course.instructor
 
 help:
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
-.venv/ready: requirements.lock pyproject.toml bootstrap.py
+.venv/ready: requirements.lock sandbox.lock pyproject.toml bootstrap.py
 	@$(PYTHON) bootstrap.py
 
 lab: .venv/ready ## open JupyterLab on the student notebooks (your copies, in work/)
 	@$(COURSE) lab
 
 grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, a table
-	@$(COURSE) grade
+	@$(COURSE) grade $(if $(AGAIN),--again) $(if $(TRUST_SUBMISSIONS),--trust-submissions)
+
+sandbox-check: .venv/ready ## show in a table what the sandbox for student code keeps on this machine
+	@$(COURSE) sandbox-check
 
 test: .venv/ready lint ## run the whole suite
 	@$(BIN)/python -m pytest -n auto --dist loadgroup tests

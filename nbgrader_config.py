@@ -10,19 +10,19 @@ c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 # What a student finds in the place of a solution. The check reads it as "not started".
 c.ClearSolutions.code_stub = {"python": "# Your code here\nraise NotImplementedError"}
 
-# Seconds for one cell. The slowest cell of the reference takes a few.
-c.ExecutePreprocessor.timeout = 120
-# Kernels warn on the terminal of being reachable on this machine's own ports, once a notebook.
-c.ExecutePreprocessor.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
+# A submission is made fit for grading: links are taken out, a damaged notebook is mended.
+c.Autograde.pre_convert_hook = "course.instructor.grading.receive.tidy"
+c.Autograde.exporter_class = "course.instructor.grading.receive.ReceivingExporter"
+c.Autograde.sanitize_preprocessors = ["nbgrader.preprocessors.CheckCellMetadata"]
 
-# The check cells are judged outside the kernel, on keys drawn afresh for each student.
+# Cells run in a sandbox. The check cells are judged outside it, on keys drawn for each student.
 c.ExecuteAndJudge.secret_file = str(Path(c.CourseDirectory.root) / ".class_secret")
 c.Autograde.autograde_preprocessors = [
     "course.instructor.grading.execute.ExecuteAndJudge",
     "nbgrader.preprocessors.IgnorePattern",
-    "nbconvert.preprocessors.ClearMetadataPreprocessor",
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
+    "course.instructor.grading.record.SaveRecord",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]

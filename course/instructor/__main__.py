@@ -50,43 +50,50 @@ def matrix(only: str) -> None:
 
 
 @main.command()
-def training_runs() -> None:
-    """Train the encoders whose loss curves exercise 9's explorer shows, and store the curves."""
-    from rich.progress import track
-
-    from course.instructor.training_runs import FILE, grid, to_json, trained
-
-    runs = grid()
-    curves = track(trained(runs), f"Training {len(runs)} encoders", total=len(runs))
-    FILE.write_text(to_json(dict(zip(runs, curves, strict=True))), encoding="utf-8")
-
-
-@main.command()
-def grade() -> None:
+@click.option("--again", is_flag=True, help="Grade also what is graded already.")
+@click.option(
+    "--trust-submissions",
+    is_flag=True,
+    help="Run student code without the sandbox, with your rights. Only for code that you know.",
+)
+def grade(again: bool, trust_submissions: bool) -> None:
     """Grade submitted/ (a demo class, if it is empty) into feedback/ and grades.csv."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
     from rich.table import Table
     from sqlalchemy.exc import SAWarning
 
     from course.instructor.build import nbgrader_config
     from course.instructor.demo_class import write_demo_class
-    from course.instructor.grading.class_runner import ClassRunner
+    from course.instructor.grading import sandbox
+    from course.instructor.grading.class_runner import ClassRunner, Submission
 
     # nbgrader 0.9.6 makes SQLAlchemy 2.1 warn about its own, harmless, order of inserting rows.
     warnings.filterwarnings("ignore", category=SAWarning)
     console = Console()
-    runner = ClassRunner(nbgrader_config())
-    if not runner.submissions():
-        students = write_demo_class(runner.root / "submitted")
-        console.print(f"submitted/ was empty: wrote a demo class of {len(students)} students.")
-    submissions = runner.submissions()
-    with Progress(console=console) as progress:
-        bar = progress.add_task("Releasing", total=len(submissions))
-        runner.prepare()
-        progress.update(bar, description="Grading")
-        results = runner.grade(submissions, lambda _: progress.advance(bar))
-    runner.export(runner.root / "grades.csv")
+    config = nbgrader_config()
+    config.ExecuteAndJudge.trust_submissions = trust_submissions
+    if not trust_submissions:
+        try:
+            sandbox.must_work()
+        except sandbox.SandboxMissingError as missing:
+            raise click.ClickException(
+                f"{missing}\nNothing was graded. `make grade TRUST_SUBMISSIONS=1` grades without a"
+                " sandbox: student code then runs with your rights."
+            ) from missing
+    runner = ClassRunner(config)
+    with runner.alone(lambda: console.print("Another run grades here; waiting for its end.")):
+        if not runner.submissions():
+            students = write_demo_class(runner.root / "submitted")
+            console.print(f"submitted/ was empty: wrote a demo class of {len(students)} students.")
+        submissions = runner.submissions()
+        with Progress(console=console) as progress:
+            bar = progress.add_task("Releasing", total=len(submissions))
+            runner.prepare()
+            progress.update(bar, description="Grading")
+            results = runner.grade(submissions, lambda _: progress.advance(bar), again=again)
+        runner.export(runner.root / "grades.csv")
 
     maxima = runner.maxima()
     table = Table("student", title="Scores")
@@ -95,16 +102,48 @@ def grade() -> None:
     table.add_column(f"total\nof {sum(maxima.values()):g}", justify="right")
     for student, row in runner.scores().items():
         cells = ["-" if score is None else f"{score:g}" for score in row.values()]
-        table.add_row(student, *cells, f"{sum(score or 0 for score in row.values()):g}")
+        table.add_row(escape(student), *cells, f"{sum(score or 0 for score in row.values()):g}")
     console.print(table)
+
+    def tell(what: str, submission: Submission, sentence: str) -> None:
+        console.print(
+            escape(f"{what}: {submission.student}, {submission.assignment}: {sentence}"),
+            highlight=False,
+        )
+
+    for result in results:
+        for remark in result.remarks:
+            tell("Told to the student", result.submission, remark)
+    for result in results:
+        for flag in result.flags:
+            tell("Look at this", result.submission, flag)
+    for submission in runner.unknown():
+        tell("Not of this course, so not graded", submission, "no exercise has this name.")
     failures = [result for result in results if result.problem]
     for result in failures:
-        submission = result.submission
-        console.print(
-            f"Not graded: {submission.student}, {submission.assignment}: {result.problem}"
-        )
+        tell("Not graded", result.submission, result.problem)
     console.print("Written: grades.csv, autograded/ and, to be returned to students, feedback/.")
     sys.exit(1 if failures else 0)
+
+
+@main.command("sandbox-check")
+def sandbox_check() -> None:
+    """Try on this machine what the sandbox for student code promises."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from course.instructor.grading.sandbox import SandboxMissingError
+    from course.instructor.grading.sandbox_check import checks
+
+    try:
+        found = checks()
+    except SandboxMissingError as missing:
+        raise click.ClickException(str(missing)) from missing
+    table = Table("the sandbox", "holds", "found")
+    for promise in found:
+        table.add_row(promise.words, "yes" if promise.holds else "NO", promise.found)
+    Console().print(table)
+    sys.exit(0 if all(promise.holds for promise in found) else 1)
 
 
 @main.command()

@@ -7,11 +7,13 @@ from course.student.outcome import outcome_to_data, run
 from course.student.plain import decode_all
 from course.student.probes import probe_of
 
-MIME = "application/vnd.course.answers+json"
+MIME = "application/vnd.course.answer+json"
 
 
 def show_answers(task: str, all_inputs: str, *objects: Any) -> None:
-    """Display the outcomes of a task's probe on the inputs of each case, as JSON.
+    """Display the outcome of a task's probe on the inputs of each case, as JSON, one by one.
+
+    So a case in which the student's code does not end costs none before it.
 
     Args:
         task: the task's id.
@@ -21,5 +23,6 @@ def show_answers(task: str, all_inputs: str, *objects: Any) -> None:
     from IPython.display import display
 
     probe = probe_of(task)
-    outcomes = [run(probe, objects, decode_all(inputs)) for inputs in json.loads(all_inputs)]
-    display({MIME: [outcome_to_data(outcome) for outcome in outcomes]}, raw=True)
+    for number, inputs in enumerate(json.loads(all_inputs)):
+        outcome = run(probe, objects, decode_all(inputs))
+        display({MIME: {"case": number, "outcome": outcome_to_data(outcome)}}, raw=True)

@@ -20,6 +20,7 @@ from course.student.plain import PlainValues, decode_all, encode_all
 Probe = Callable[..., PlainValues]
 
 PRINTED_CHARACTERS = 1000
+PROBLEM_CHARACTERS = 2000
 
 # Code in these folders is not the student's own, so it is not the line to show them.
 _COURSE = Path(__file__).resolve().parent.parent
@@ -138,7 +139,7 @@ def outcome_from_data(data: dict[str, Any]) -> Outcome:
     """
     printed = str(data.get("printed", ""))[:PRINTED_CHARACTERS]
     if "problem" in data:
-        texts = {name: str(text) for name, text in data["problem"].items()}
+        texts = {name: str(text)[:PROBLEM_CHARACTERS] for name, text in data["problem"].items()}
         return Outcome(problem=Problem(**texts), printed=printed)
     return Outcome(decode_all(data["outputs"]), printed=printed)
 

@@ -44,19 +44,23 @@ def decode(data: Any) -> PlainValue:
     """Return the plain value whose JSON form is `data`.
 
     Raises:
-        ValueError: `data` is not the JSON form of a plain value.
+        ValueError: `data` is not the JSON form of a plain value, or an integer is beyond 64 bits.
     """
-    if data is None or isinstance(data, bool | int | float | str):
+    if data is None or isinstance(data, bool | float | str) or _is_int64(data):
         return data
-    if isinstance(data, list) and all(type(item) is int for item in data):
+    if isinstance(data, list) and all(map(_is_int64, data)):
         return data
     if isinstance(data, dict) and set(data) == {"dtype", "shape", "base64"}:
-        if data["dtype"] not in ARRAY_DTYPES:
+        if data["dtype"] not in ARRAY_DTYPES or not isinstance(data["base64"], str):
             raise ValueError(f"an array of dtype {data['dtype']!r} is not plain")
         raw = base64.b64decode(data["base64"], validate=True)
         stored = np.frombuffer(raw, dtype=np.dtype(data["dtype"]).newbyteorder("<"))
         return stored.astype(data["dtype"]).reshape(data["shape"])
     raise ValueError(f"not the JSON form of a plain value: {data!r:.80}")
+
+
+def _is_int64(data: Any) -> bool:
+    return type(data) is int and data.bit_length() < 64
 
 
 def encode_all(values: PlainValues) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from traitlets.config import Config
 
 from course.instructor import build
 
-# Seconds for one cell.
-CELL_SECONDS = 8
+# Seconds for one cell, and for a notebook.
+CELL_SECONDS, NOTEBOOK_SECONDS = 8, 30
 
 
 def settings(side: str, root: Path) -> Config:
@@ -19,6 +19,8 @@ def settings(side: str, root: Path) -> Config:
     config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
     config.ExecutePreprocessor.timeout = CELL_SECONDS
     config.Execute.timeout = CELL_SECONDS
+    config.ExecuteAndJudge.cell_timeout = CELL_SECONDS
+    config.ExecuteAndJudge.notebook_timeout = NOTEBOOK_SECONDS
     config.ExecuteAndJudge.secret_file = str(root / ".class_secret")
     return config
 

@@ -2,17 +2,25 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
+from filelock import FileLock, Timeout
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.plugins import CsvExportPlugin
 from traitlets.config import Config
 
 from course.instructor.build import generate_assignments
+from course.instructor.grading.receive import digest, something_to_find
+from course.instructor.grading.record import Record, record_of
 from course.student.catalogue import catalogue
+
+LOCK = ".grading.lock"
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,15 @@ class Graded:
 
     Args:
         submission: the submission.
-        problem: why it could not be graded, in a sentence; empty if it was.
+        problem: why grading failed, which is no fault of the submission; empty if it did not.
+        remarks: what was mended or went wrong in it.
+        flags: what the instructor should look at.
     """
 
     submission: Submission
     problem: str = ""
+    remarks: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 class ClassRunner:
@@ -53,8 +65,12 @@ class ClassRunner:
     def submissions(self) -> list[Submission]:
         """The submissions in submitted/, by student, for assignments that there are."""
         known = self.assignments()
-        folders = sorted((self.root / "submitted").glob("*/*"))
-        return [Submission(path.parent.name, path.name) for path in folders if path.name in known]
+        return [found for found in self._folders() if found.assignment in known]
+
+    def unknown(self) -> list[Submission]:
+        """The folders in submitted/ that have the name of no assignment."""
+        known = self.assignments()
+        return [found for found in self._folders() if found.assignment not in known]
 
     def prepare(self) -> None:
         """Enter the assignments into the gradebook, as they are in source/ now."""
@@ -64,22 +80,50 @@ class ClassRunner:
             generate_assignments(self._api, self.assignments())
 
     def grade(
-        self, submissions: Iterable[Submission], tell: Callable[[Graded], None]
+        self,
+        submissions: Iterable[Submission],
+        tell: Callable[[Graded], None],
+        *,
+        again: bool = False,
     ) -> list[Graded]:
         """Grade submissions one after the other and write their feedback.
 
-        A submission that cannot be graded does not stop the others.
+        One that cannot be graded does not stop the others. One that is graded already, in the form
+        in which it was handed in, is passed over: so a run that was killed goes on where it was.
 
         Args:
             submissions: what to grade.
             tell: called after each.
+            again: grade also what is graded already.
         """
         results = []
         for submission in submissions:
-            graded = Graded(submission, self._grade(submission))
+            problem = "" if self._is_done(submission) and not again else self._grade(submission)
+            notebook = self._autograded(submission)
+            record = record_of(notebook) if notebook and not problem else Record()
+            remarks = [record.unreadable] if record.unreadable else record.remarks
+            graded = Graded(submission, problem, tuple(remarks), tuple(record.flags))
             tell(graded)
             results.append(graded)
         return results
+
+    @contextmanager
+    def alone(self, wait: Callable[[], None]) -> Iterator[None]:
+        """Let no other run grade in this folder meanwhile.
+
+        Args:
+            wait: called if another run has to be waited for.
+        """
+        lock = FileLock(self.root / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            wait()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def maxima(self) -> dict[str, float]:
         """What each assignment is worth."""
@@ -102,13 +146,53 @@ class ClassRunner:
         with self._gradebook() as gradebook:
             CsvExportPlugin(to=str(path)).export(gradebook)
 
+    def _folders(self) -> list[Submission]:
+        folders = sorted((self.root / "submitted").glob("*/*"))
+        return [Submission(path.parent.name, path.name) for path in folders if path.is_dir()]
+
+    def _folder(self, submission: Submission, step: str) -> Path:
+        return self.root / step / submission.student / submission.assignment
+
     def _grade(self, submission: Submission) -> str:
         """Grade one submission; return what went wrong."""
-        for step in (self._api.autograde, self._api.generate_feedback):
-            result = step(submission.assignment, submission.student, force=True)
-            if not result["success"]:
-                return _reason(result)
+        with something_to_find(self._folder(submission, "submitted")):
+            for step in (self._api.autograde, self._api.generate_feedback):
+                result = step(submission.assignment, submission.student, force=True)
+                if not result["success"]:
+                    return _reason(result)
         return ""
+
+    def _autograded(self, submission: Submission) -> NotebookNode | None:
+        """The notebook that grading wrote, if it is there and whole."""
+        name = submission.assignment
+        try:
+            path = self._folder(submission, "autograded") / f"{name}.ipynb"
+            notebook = nbformat.read(path, as_version=4)
+        except (OSError, ValueError, nbformat.reader.NotJSONError):
+            return None
+        return notebook if record_of(notebook).done else None
+
+    def _is_done(self, submission: Submission) -> bool:
+        """Whether what lies in submitted/ is graded, in the gradebook, and has its feedback."""
+        notebook, name = self._autograded(submission), submission.assignment
+        if notebook is None:
+            return False
+        page = self._folder(submission, "feedback") / f"{name}.html"
+        return (
+            record_of(notebook).digest == digest(self._folder(submission, "submitted"), name)
+            and page.is_file()
+            and page.read_bytes().rstrip().endswith(b"</html>")
+            and self._has_scores(submission)
+        )
+
+    def _has_scores(self, submission: Submission) -> bool:
+        with self._gradebook() as gradebook:
+            try:
+                found = gradebook.find_submission(submission.assignment, submission.student)
+            except MissingEntry:
+                return False
+            grades = [grade for notebook in found.notebooks for grade in notebook.grades]
+            return all(grade.auto_score is not None for grade in grades)
 
     def _gradebook(self) -> Gradebook:
         return Gradebook(self._course.db_url, self._course.course_id)

@@ -1,92 +1,160 @@
 """nbgrader's execution step, with the verdict on each check cell reached outside the kernel.
 
 The kernel runs the student's cells. In the place of a check cell it is only asked for answers to
-freshly drawn inputs; the judge compares them here with a key that the kernel never sees, and its
-report card and score are written as the cell's output, where nbgrader looks for the grade.
+freshly drawn inputs. When it is gone, the judge compares these with a key that the kernel never
+saw, and its report card and score become the cell's output, where nbgrader looks for the grade.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode, v4
 from nbgrader import utils
-from nbgrader.preprocessors import Execute
-from traitlets import Unicode
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Bool, Integer, Unicode
 
+from course.instructor.grading import sandbox
+from course.instructor.grading.notebook_run import NotebookRun
+from course.instructor.grading.record import Record, keep_record, record_of
+from course.instructor.grading.safe_content import safe_outputs
 from course.instructor.grading.secret import class_secret, fresh_seed
-from course.instructor.task import all_tasks
+from course.instructor.task import Task, all_tasks
 from course.instructor.text_notebook import check_call, only_shows
 from course.student.answer_key import AnswerKey
 from course.student.answers import MIME
-from course.student.judge import judge
-from course.student.outcome import Outcome, Problem, outcome_from_data
+from course.student.judge import Report, judge
+from course.student.outcome import PROBLEM_CHARACTERS, Outcome, Problem, outcome_from_data
 from course.student.plain import encode_all
 from course.student.report_card import ReportCard
 
+# The modules that ask are loaded anew from the disk, so that one which the student's code has
+# changed is not what answers. Afterwards the notebook finds its own again.
+QUESTION = """\
+def _ask(*objects):
+    import sys
+    own = [name for name in sys.modules if name.split(".")[0] == "course"]
+    own = {{name: sys.modules.pop(name) for name in own}}
+    try:
+        from course.student.answers import show_answers
+        show_answers({task!r}, {inputs!r}, *objects)
+    finally:
+        sys.modules.update(own)
+_ask({expression})
+"""
 
-class ExecuteAndJudge(Execute):
-    """Run a submission's cells, and judge its check cells on fresh keys."""
+
+class ExecuteAndJudge(NbGraderPreprocessor):
+    """Run a submission's cells in the sandbox, and judge its check cells on fresh keys."""
 
     secret_file = Unicode(
         ".class_secret", help="Where the class's secret is kept; made at first use."
     ).tag(config=True)
+    trust_submissions = Bool(
+        False, help="Run student code without the sandbox, with the rights of whoever grades."
+    ).tag(config=True)
+    cell_timeout = Integer(120, help="Seconds for one cell.").tag(config=True)
+    notebook_timeout = Integer(600, help="Seconds for a whole notebook.").tag(config=True)
 
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict[str, Any], index: int
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Run a cell; where it is a check, judge it instead; where it only shows, skip it."""
-        if only_shows(cell):
-            return cell, resources
-        if not utils.is_grade(cell):
-            return super().preprocess_cell(cell, resources, index)
-        task, expression = check_call(cell)
-        seed = fresh_seed(
-            class_secret(Path(self.secret_file)), resources["nbgrader"]["student"], task
-        )
-        key = all_tasks()[task].key(seed, with_mistakes=False)
-        outcomes = self._outcomes(key, expression, index)
-        report = judge(key, outcomes)
-        if report.first_failure and report.started:
-            report = judge(all_tasks()[task].key(seed), outcomes)
-        card = ReportCard(report, graded=True)
-        cell.execution_count = None
-        cell.outputs = [
-            v4.new_output(
-                "display_data", {"text/html": card._repr_html_(), "text/plain": str(card)}
-            ),
-            v4.new_output("execute_result", {"text/plain": repr(card.report.score)}),
-        ]
-        return cell, resources
+        """Run a notebook that `receive` has read and mended; write its outputs and verdicts.
 
-    def _outcomes(self, key: AnswerKey, expression: str, index: int) -> list[Outcome]:
-        """Ask the kernel for the outcomes of a key's cases on what the check cell checks."""
-        inputs = json.dumps([encode_all(case.inputs) for case in key.cases])
-        question = v4.new_code_cell(
-            "from course.student.answers import show_answers\n"
-            f"show_answers({key.task!r}, {inputs!r}, {expression})"
-        )
-        cell = self.nb.cells[index]
-        self.execute_cell(question, index, store_history=False)
-        self.nb.cells[index] = cell  # nbclient has put the question there
-        return _read_answers(question.outputs, len(key.cases))
+        Raises:
+            SandboxMissingError: there is no sandbox, and submissions are not to be trusted.
+        """
+        if not self.trust_submissions:
+            sandbox.must_work()
+        record = record_of(nb)
+        secret = class_secret(Path(self.secret_file))
+        student = resources["nbgrader"]["student"]
+        seeds = {task: fresh_seed(secret, student, task) for task in _tasks(nb)}
+        keys = {
+            task: all_tasks()[task].key(seed, with_mistakes=False) for task, seed in seeds.items()
+        }
+        if record.unreadable:
+            answers = {task: _no_answers(key, record.unreadable) for task, key in keys.items()}
+        else:
+            answers = self._answers(nb, keys, record)
+        for cell in nb.cells:
+            if utils.is_grade(cell):
+                task, _ = check_call(cell)
+                report = _report(all_tasks()[task], seeds[task], keys[task], answers[task])
+                card = ReportCard(report, graded=True)
+                cell.outputs = [
+                    v4.new_output(
+                        "display_data", {"text/html": card._repr_html_(), "text/plain": str(card)}
+                    ),
+                    v4.new_output("execute_result", {"text/plain": repr(report.score)}),
+                ]
+        keep_record(nb, record)
+        return nb, resources
+
+    def _answers(
+        self, nb: NotebookNode, keys: dict[str, AnswerKey], record: Record
+    ) -> dict[str, list[Outcome]]:
+        """Run the cells; return the outcomes of each task's cases."""
+        answers = {}
+        with NotebookRun(
+            cell_timeout=self.cell_timeout,
+            timeout=self.notebook_timeout,
+            trusted=self.trust_submissions,
+        ) as run:
+            for number, cell in enumerate(nb.cells, 1):
+                if cell.cell_type != "code" or only_shows(cell):
+                    continue
+                before = run.stopped
+                if utils.is_grade(cell):
+                    task, expression = check_call(cell)
+                    outputs = run.outputs_of(_question(keys[task], expression))
+                    answers[task] = _read_answers(outputs, keys[task], run.stopped)
+                else:
+                    cell.outputs = safe_outputs(run.outputs_of(cell.source))
+                if run.stopped and not before:
+                    record.remarks.append(f"In cell {number} the kernel stopped. {run.stopped}")
+        return answers
 
 
-def _read_answers(outputs: list[NotebookNode], count: int) -> list[Outcome]:
-    """The outcomes among the outputs of the question, or for each case why there are none."""
+def _tasks(nb: NotebookNode) -> list[str]:
+    return [check_call(cell)[0] for cell in nb.cells if utils.is_grade(cell)]
+
+
+def _report(task: Task, seed: int, key: AnswerKey, outcomes: list[Outcome]) -> Report:
+    report = judge(key, outcomes)
+    if report.first_failure and report.started:
+        # Only now the known mistakes are run, which takes nearly all of a key's time.
+        report = judge(task.key(seed), outcomes)
+    return report
+
+
+def _question(key: AnswerKey, expression: str) -> str:
+    """The source that asks the kernel for the outcomes of a key's cases."""
+    inputs = json.dumps([encode_all(case.inputs) for case in key.cases])
+    return QUESTION.format(task=key.task, inputs=inputs, expression=expression)
+
+
+def _read_answers(outputs: list[NotebookNode], key: AnswerKey, stopped: str) -> list[Outcome]:
+    """The outcome of each case among the outputs of the question, or why there is none."""
+    found: dict[int, Outcome] = {}
     for output in outputs:
-        if MIME in output.get("data", ()):
-            try:
-                outcomes = [outcome_from_data(answer) for answer in output.data[MIME]]
-            except (AttributeError, KeyError, TypeError, ValueError) as malformed:
-                problem = Problem("UnusableError", f"No readable answer came back: {malformed}")
-                return [Outcome(problem=problem)] * count
-            if len(outcomes) == count:
-                return outcomes
-    error = next((output for output in outputs if output.output_type == "error"), None)
-    problem = (
-        Problem(error.ename, error.evalue)
-        if error
-        else Problem("UnusableError", "The notebook gave no answer to this check.")
-    )
-    return [Outcome(problem=problem)] * count
+        with suppress(AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            answer = output["data"][MIME]
+            found.setdefault(int(answer["case"]), outcome_from_data(answer["outcome"]))
+    missing = Outcome(problem=_why_missing(outputs, stopped))
+    return [found.get(number, missing) for number in range(len(key.cases))]
+
+
+def _why_missing(outputs: list[NotebookNode], stopped: str) -> Problem:
+    if stopped:
+        return Problem("UnusableError", f"There is no answer to this case. {stopped}")
+    for output in outputs:
+        if output["output_type"] == "error":
+            cut = [str(output[name])[:PROBLEM_CHARACTERS] for name in ("ename", "evalue")]
+            return Problem(*cut)
+    return Problem("UnusableError", "The notebook gave no answer to this case that can be read.")
+
+
+def _no_answers(key: AnswerKey, reason: str) -> list[Outcome]:
+    return [Outcome(problem=Problem("UnusableError", reason))] * len(key.cases)

@@ -1,0 +1,64 @@
+"""What grading notes of a submission, in the metadata of its notebook and in the gradebook."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nbformat import NotebookNode
+from nbgrader import utils
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+KEY = "grading"
+
+
+@dataclass
+class Record:
+    """What grading notes of a submission.
+
+    Args:
+        digest: of what was submitted and of what it was graded with.
+        unreadable: why there is no notebook to grade, as a sentence; empty if there is.
+        remarks: what was mended or went wrong, in sentences for the student.
+        flags: what the instructor should look at, in sentences.
+        done: whether the notebook has been executed and its scores are in the gradebook.
+    """
+
+    digest: str = ""
+    unreadable: str = ""
+    remarks: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    done: bool = False
+
+
+def record_of(nb: NotebookNode) -> Record:
+    """The record in a notebook that grading wrote."""
+    return Record(**nb.metadata.get(KEY, {}))
+
+
+def keep_record(nb: NotebookNode, record: Record) -> None:
+    """Write the record into a notebook."""
+    nb.metadata[KEY] = asdict(record)
+
+
+class SaveRecord(NbGraderPreprocessor):
+    """Bring the record into the gradebook: remarks as comments, flags as nbgrader's flag."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Write the gradebook's part of the record, after the scores."""
+        record = record_of(nb)
+        about = resources["nbgrader"]
+        place = (about["notebook"], about["assignment"], about["student"])
+        words = " ".join(filter(None, [record.unreadable, *record.remarks]))
+        with Gradebook(about["db_url"]) as gradebook:
+            for cell in nb.cells:
+                if words and utils.is_solution(cell):
+                    comment = gradebook.find_comment(cell.metadata.nbgrader["grade_id"], *place)
+                    comment.auto_comment = words
+            if record.flags:
+                gradebook.find_submission_notebook(*place).flagged = True
+            gradebook.db.commit()
+        record.done = True
+        keep_record(nb, record)
+        return nb, resources
