@@ -44,7 +44,7 @@ def run(side: str, attacks: Sequence[Attack], base: Path, seconds: float) -> dic
         seconds: after which grading is killed.
     """
     visitors: list[str] = []
-    world = _world(base, {NAME, *(attack.exercise for attack in attacks)}, visitors)
+    world = make_world(base, {NAME, *(attack.exercise for attack in attacks)}, visitors)
     if side == "stock":  # this course makes its own
         (world.root / ".class_secret").write_text(world.canaries["secret"])
     students, honest = _submit(attacks, world)
@@ -53,7 +53,7 @@ def run(side: str, attacks: Sequence[Attack], base: Path, seconds: float) -> dic
     secrets = _secrets(world)
     taken = _found(secrets, world.drop) | _found(secrets, world.root / "gradebook.db")
     common = sorted(taken | set(visitors) | set(_planted(world)))
-    scores = _scores(world.root)
+    scores = scores_of(world.root)
     return {
         "in_time": in_time,
         "told": told[-4000:],
@@ -69,7 +69,7 @@ def run(side: str, attacks: Sequence[Attack], base: Path, seconds: float) -> dic
     }
 
 
-def _world(base: Path, exercises: set[str], visitors: list[str]) -> World:
+def make_world(base: Path, exercises: set[str], visitors: list[str]) -> World:
     """Make all that there is to aim at, and listen."""
     world = World(
         root=base / "course_folder",
@@ -233,7 +233,7 @@ def _holds(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(errors="replace") == text
 
 
-def _scores(root: Path) -> dict[str, dict[str, Any]]:
+def scores_of(root: Path) -> dict[str, dict[str, Any]]:
     """What the gradebook says of each student, who has handed in one exercise."""
     try:
         with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as gradebook:
