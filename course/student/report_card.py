@@ -15,6 +15,9 @@ GRADING = "Grading calls your code with other inputs, so a number copied from he
 GRADED = "These inputs were drawn for this grading; those in your notebook are others."
 LOOK_CLOSER = "To look closer, `case = check.last_failure()` gives you the first case that failed."
 
+# Classes by which MathJax, of its second version and the later ones, leaves an element alone.
+NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
+
 # What to do about an error that no known mistake explains, by the name of its class.
 SHAPES_HINT = "Print the type and shape of everything on that line, and compare with the message."
 ERROR_HINTS = {
@@ -87,6 +90,7 @@ class ReportCard:
             warning: a sentence that the student should read before all others.
         """
         self.report = report
+        self._graded = graded
         self._warning = warning
         self._closing = [GRADED] if graded else [GRADING]
         if report.first_failure and report.started and not graded:
@@ -102,7 +106,10 @@ class ReportCard:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _html(self.report, self._warning, self._closing)
+        html = _html(self.report, self._warning, self._closing)
+        # A message of the student's code is no formula. Where grades are read, MathJax would make a
+        # link of one, with the instructor's rights.
+        return f'<div class="{NO_FORMULAS}">{html}</div>' if self._graded else html
 
 
 def _score(report: Report) -> str:

@@ -39,7 +39,8 @@ def figure() -> tuple[Figure, str]:
 def report_card() -> NotebookNode:
     """The report card of a check whose code fails with a nasty message."""
     key = all_tasks()["ex01_layer_norm"].key()
-    problem = Problem("ValueError", "<img src=x onerror=window.pwned=1>")
+    nasty = r"<img src=x onerror=window.pwned=1> $\href{javascript:window.pwned=1}{x}$"
+    problem = Problem("ValueError", nasty)
     card = ReportCard(judge(key, [Outcome(problem=problem)] * len(key.cases)), graded=True)
     return v4.new_output("display_data", {"text/html": card._repr_html_(), "text/plain": str(card)})
 
@@ -132,6 +133,7 @@ def expect_what_is_honest(page: Page) -> None:
     expect(card).to_be_visible()
     expect(card).to_contain_text("0 of 10 points")
     expect(card.locator(".head")).to_have_css("display", "flex")
+    expect(page.locator(".tex2jax_ignore > .report-card")).to_be_visible()
     expect(page.get_by_role("cell", name="0.125")).to_be_visible()
     image = page.get_by_role("img", name="A line that rises.")
     expect(image).to_be_visible()

@@ -12,7 +12,7 @@ from course.student.check import Check
 from course.student.judge import judge
 from course.student.outcome import Outcome, Problem, run
 from course.student.probes import probe_of
-from course.student.report_card import GRADED, GRADING, ReportCard
+from course.student.report_card import GRADED, GRADING, NO_FORMULAS, ReportCard
 
 TASK = "ex01_layer_norm"
 KEY = published_key(TASK)
@@ -135,6 +135,11 @@ def test_a_card_that_is_a_grade_says_that_the_inputs_were_fresh() -> None:
     assert GRADED in words(card(right, graded=True)._repr_html_())
     assert GRADING not in str(card(columns, graded=True))
     assert "last_failure" not in str(card(columns, graded=True))
+
+
+def test_mathjax_reads_no_formula_in_a_card_that_is_a_grade() -> None:
+    assert card(right, graded=True)._repr_html_().startswith(f'<div class="{NO_FORMULAS}">')
+    assert NO_FORMULAS not in card(right)._repr_html_()
 
 
 def test_a_passed_or_failed_case_is_told_in_words_and_not_by_colour_alone() -> None:
