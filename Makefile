@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade sandbox-check test build matrix bench screenshots lint clean
+.PHONY: help lab grade sandbox-check test build matrix attacks bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,6 +36,9 @@ build: .venv/ready ## rebuild source/, release/, the solutions and the answer ke
 
 matrix: .venv/ready ## try every known mistake and right solution on 21 keys (ONLY=ex05: of exercise 5)
 	@$(COURSE) matrix $(ONLY)
+
+attacks: .venv/ready ## try hostile submissions on stock nbgrader and on this course (ONLY=name: that begin so)
+	@$(BIN)/python -m tests.attacks $(if $(ONLY),--only $(ONLY))
 
 bench: .venv/ready ## time what a student waits for, and show where thresholds come from
 	@for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done

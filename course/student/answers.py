@@ -1,6 +1,8 @@
 """Answers: what grading asks of a kernel. Probes run here; the judge and the key are elsewhere."""
 
 import json
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any
 
 from course.student.outcome import outcome_to_data, run
@@ -23,6 +25,8 @@ def show_answers(task: str, all_inputs: str, *objects: Any) -> None:
     from IPython.display import display
 
     probe = probe_of(task)
-    for number, inputs in enumerate(json.loads(all_inputs)):
-        outcome = run(probe, objects, decode_all(inputs))
-        display({MIME: {"case": number, "outcome": outcome_to_data(outcome)}}, raw=True)
+    # What a student has put in the place of these two may not even flush, which a display does.
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        for number, inputs in enumerate(json.loads(all_inputs)):
+            outcome = run(probe, objects, decode_all(inputs))
+            display({MIME: {"case": number, "outcome": outcome_to_data(outcome)}}, raw=True)

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def tidy(*, assignment: str, student: str, notebooks: list[str]) -> None:
     """Make a submission's folder one that nbgrader can copy; called by nbgrader.
 
     Links, pipes and devices are replaced by a text that says what was there: nbgrader would follow
-    them. A time stamp that is none is set aside.
+    them. What may not be read may be. A time stamp that is none is set aside.
 
     Args:
         assignment: as nbgrader calls it; may be a pattern.
@@ -54,6 +54,9 @@ def tidy(*, assignment: str, student: str, notebooks: list[str]) -> None:
     for above, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(above, name)
+            if not path.is_symlink() and not os.access(path, os.R_OK):
+                with suppress(OSError):  # somebody else's, so nbgrader will say that it cannot
+                    path.chmod(0o755 if path.is_dir() else 0o644)
             if path.is_symlink():
                 _replace(path, f"a link to {os.readlink(path)!r}")
             elif not path.is_dir() and not stat.S_ISREG(path.lstat().st_mode):
@@ -233,7 +236,9 @@ def _is_anothers(path: Path) -> bool:
     course = path.absolute().parents[3]
     places = [course / name for name in ("source", "submitted")]
     others = (other for place in places for other in place.rglob("*.ipynb"))
-    return any(_is_file(other) and other != path.absolute() and other.samefile(path) for other in others)
+    return any(
+        _is_file(other) and other != path.absolute() and other.samefile(path) for other in others
+    )
 
 
 def _is_time(path: Path) -> bool:

@@ -95,7 +95,8 @@ def bwrap() -> str:
     raise SandboxMissingError(
         f"The sandbox for student code needs bubblewrap {wanted} or newer;"
         f" {'found only ' + ', '.join(found) if found else 'there is none'}. Install it"
-        " (Debian, Ubuntu: `sudo apt install bubblewrap`), or run `make grade`, which does it."
+        " (Debian, Ubuntu: `sudo apt install bubblewrap`), or `rm .venv/ready` and run `make"
+        " grade` with a network, which fetches one."
     )
 
 
