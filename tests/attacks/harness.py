@@ -17,7 +17,7 @@ from typing import Any
 
 from course.instructor import build
 from tests.attacks import container
-from tests.attacks.attack import NAME, TORCH_NAME, Attack
+from tests.attacks.attack import NAME, TOLD, TORCH_NAME, Attack
 from tests.attacks.browser import pages_that_run_scripts
 
 SIDES = ("stock", "ours")
@@ -54,8 +54,10 @@ class Row:
 
     @property
     def gained(self) -> str:
-        """How far the score is from what the work is worth; nothing where it is left ungraded."""
-        off = 0.0 if self.score is None else self.score - self.attack.honest_score
+        """How far the score is from what the work is worth, or may be; nothing if ungraded."""
+        if self.score is None or (self.score == 0 and self.attack.expected == TOLD):
+            return ""
+        off = self.score - self.attack.honest_score
         return f"{off:+g}" if off else ""
 
     @property

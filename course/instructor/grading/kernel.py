@@ -4,7 +4,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -67,8 +66,7 @@ class SandboxKernelManager(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """The one kernelspec: whatever the notebook says, it runs in this."""
-        python = [sys.executable, *sandbox.ISOLATED]
-        launch = [*python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return KernelSpec(
             # Files beside the notebook must not stand in for modules of the same name.
             argv=[

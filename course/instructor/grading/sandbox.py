@@ -108,7 +108,7 @@ def must_work() -> None:
         SandboxMissingError: it cannot be made here; the message holds bubblewrap's own words.
     """
     uid = new_uid() if os.geteuid() == 0 else None
-    command = command_line([sys.executable, "-c", "print('inside')"], Limits(), uid=uid)
+    command = command_line(["-c", "print('inside')"], Limits(), uid=uid)
     tried = subprocess.run(command, env=environment(), capture_output=True, text=True)
     if tried.stdout != "inside\n":
         raise SandboxMissingError(
@@ -123,10 +123,10 @@ def must_work() -> None:
 def command_line(
     argv: Sequence[str], limits: Limits, read_write: Sequence[Path] = (), *, uid: int | None = None
 ) -> list[str]:
-    """The command that runs another one in the sandbox, to be started with `environment()`.
+    """The command that runs Python code in the sandbox, to be started with `environment()`.
 
     Args:
-        argv: the command, with paths as they are outside.
+        argv: `-m` and a module or `-c` and code, then what stands in `sys.argv` behind it.
         limits: what it may use.
         read_write: folders from outside that it may write to.
         uid: where the caller is root: the user that the command is run as.

@@ -29,7 +29,7 @@ CANARY = "COURSE_SANDBOX_CHECK"
 
 # Runs inside. Each function says what it could do, in a few words; "" if nothing.
 INSIDE = r"""
-import json, os, socket, subprocess, sys, threading
+import ctypes, json, os, socket, subprocess, sys, threading, time
 
 told = json.loads(sys.argv[1])
 
@@ -94,6 +94,12 @@ def many():
     finally:
         stop.set()
 
+def programs():
+    return "ran one" if subprocess.call([sys.executable, "-c", ""]) == 0 else ""
+
+def unowned():
+    return "a segment" if ctypes.CDLL(None).shmget(0, 4096, 0o1600) >= 0 else ""
+
 def fill(folder):
     size = 0
     path = os.path.join(folder, told["canary"])
@@ -115,13 +121,18 @@ found = {
     "environment": attempt(environment),
     "memory": attempt(memory),
     "many": attempt(many),
+    "programs": attempt(programs),
+    "unowned": attempt(unowned),
     "disk": attempt(lambda: fill("/tmp")) + attempt(lambda: fill("/dev/shm")),
 }
 print(json.dumps(found))
 sys.stdout.flush()
 # A process of its own that would outlive this one.
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", told["canary"]],
-                 start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+if not os.fork():
+    os.setsid()
+    for stream in range(3):
+        os.close(stream)
+    time.sleep(600)
 """
 
 # Uses less in each process than one may, and more in all.
@@ -144,6 +155,8 @@ PROMISES = {
     "environment": "knows nothing of the grader's environment",
     "memory": "one process gets no more memory than is allowed",
     "many": "starts no more processes and threads than are allowed",
+    "programs": "starts no other program",
+    "unowned": "makes no memory that belongs to no process",
     "disk": "writes no more bytes to files than are allowed",
 }
 
@@ -214,7 +227,7 @@ def _inside() -> dict[str, str]:
         }
         os.environ[canary] = canary
         try:
-            command = [sys.executable, "-I", "-c", INSIDE, json.dumps(told)]
+            command = ["-c", INSIDE, json.dumps(told)]
             run = subprocess.run(
                 _sandboxed(command), env=sandbox.environment(), capture_output=True, text=True
             )
@@ -232,7 +245,7 @@ def _left_behind() -> str:
 def _outlives_the_grader() -> str:
     """Start a sandbox from a process that is killed, and see whether it lives on."""
     mark = f"{CANARY}_{secrets.token_hex(8)}"
-    command = _sandboxed([sys.executable, "-c", "import time; time.sleep(600)", mark])
+    command = _sandboxed(["-c", "import time; time.sleep(600)", mark])
     starter = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
     with subprocess.Popen([*starter, *command], env=sandbox.environment()) as process:
         _wait_until(lambda: len(_processes_with(mark)) >= 3)
@@ -243,7 +256,7 @@ def _outlives_the_grader() -> str:
 
 
 def _in_all() -> str:
-    command = _sandboxed([sys.executable, "-c", TOO_MUCH_IN_ALL])
+    command = _sandboxed(["-c", TOO_MUCH_IN_ALL])
     with subprocess.Popen(command, env=sandbox.environment()) as process:
         try:
             seen = _wait_until(lambda: too_much(process.pid, LIMITS))

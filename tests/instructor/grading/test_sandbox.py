@@ -30,7 +30,7 @@ def test_without_the_sandbox_the_self_test_finds_every_promise_broken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def bare(command: Sequence[str], *_: Any, **__: Any) -> list[str]:
-        return list(command)
+        return [sys.executable, *command]
 
     monkeypatch.setattr(sandbox, "command_line", bare)
     monkeypatch.setattr(sandbox, "environment", lambda: dict(os.environ))
