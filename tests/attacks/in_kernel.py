@@ -674,7 +674,7 @@ def a_closed_shell_socket(world: World) -> str:
     return "import os\nos.closerange(3, 1000)"
 
 
-@code(work=RIGHT, honest_score=10.0)
+@code(work=RIGHT, honest_score=10.0, expected=TOLD)
 def a_replaced_stdout(world: World) -> str:
     """Right work after which `sys.stdout` and `sys.stderr` are None, and every print raises."""
     return "import sys\nsys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None"
