@@ -66,8 +66,9 @@ def grade(again: bool, trust_submissions: bool) -> None:
 
     from course.instructor.build import nbgrader_config
     from course.instructor.demo_class import write_demo_class
-    from course.instructor.grading import sandbox
     from course.instructor.grading.class_runner import ClassRunner, Submission
+    from course.instructor.grading.sandbox import SandboxMissingError
+    from course.instructor.grading.warm import warm_process
 
     # nbgrader 0.9.6 makes SQLAlchemy 2.1 warn about its own, harmless, order of inserting rows.
     warnings.filterwarnings("ignore", category=SAWarning)
@@ -76,8 +77,8 @@ def grade(again: bool, trust_submissions: bool) -> None:
     config.ExecuteAndJudge.trust_submissions = trust_submissions
     if not trust_submissions:
         try:
-            sandbox.must_work()
-        except sandbox.SandboxMissingError as missing:
+            warm_process()
+        except SandboxMissingError as missing:
             raise click.ClickException(
                 f"{missing}\nNothing was graded. `make grade TRUST_SUBMISSIONS=1` grades without a"
                 " sandbox: student code then runs with your rights."

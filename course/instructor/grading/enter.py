@@ -1,18 +1,35 @@
-"""The way into the sandbox: set the limits, give up what rights are left, run Python code.
+"""The inside of the sandbox: a process with all imports done, and its forks, which run kernels.
 
-Runs inside, before any code of a student: `python enter.py SETTINGS -m MODULE ARGUMENTS...`, or
-with `-c CODE` in the place of the module.
+Runs as a file, inside, before any code of a student: `python enter.py SETTINGS`. It runs no code of
+students itself. Each fork gets a view of its own on files, processes and network, gives up what
+rights are left, and only then does what it was forked for.
 """
 
 import ctypes
+import gc
+import importlib
 import json
 import os
 import platform
 import resource
 import runpy
 import shutil
+import signal
+import socket
 import struct
 import sys
+
+# Slow to import, and of use to a kernel or to what a notebook imports.
+IMPORTS = (
+    *("IPython", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipywidgets", "matplotlib.figure"),
+    *(
+        "matplotlib.backends.backend_agg",
+        "matplotlib_inline.backend_inline",
+        "numpy",
+        "scipy.sparse",
+    ),
+    *("sklearn.datasets", "torch", "torch.utils.data"),
+)
 
 # What no exercise needs, by its number on x86-64 and on ARM: other programs, the memory of other
 # processes, memory that belongs to no process, and what the operating system has had holes in.
@@ -46,19 +63,92 @@ _LOAD, _EQUALS, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCHITECTURE = 0, 4  # where these stand in what a filter is shown
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
 _X32 = 0x40000000  # above this, x86-64 has all its calls once more
-_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAP_AMBIENT = 4, 22, 47
+_SECCOMP_MODE_FILTER, _CLEAR_ALL = 2, 4
+_CAPABILITIES_VERSION_3 = 0x20080522
+
+# Of files, processes, messages between processes, names of the machine, and network.
+_APART = 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000
+_NOSUID_NODEV, _BIND, _PRIVATE_ALL = 2 | 4, 4096, (1 << 18) | 16384
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Read the settings that `sandbox.command_line` wrote, and run the code."""
+    """Import everything, then fork whenever it is asked for, until nobody is there to ask."""
     settings = json.loads(sys.argv[1])
     # Where the machine runs out of memory after all, this is what ends.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    if settings["uid"] is not None:
+    cache = os.environ["MPLCONFIGDIR"]
+    os.makedirs(cache)
+    shutil.copy(settings["font_list"], cache)
+    for name in IMPORTS:
+        importlib.import_module(name)
+    # A fork writes to no page of what is here already, not even to count references to garbage.
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks need no waiting for
+    with socket.socket(fileno=settings["line"]) as line:
+        while request := line.recv(65536):
+            if os.fork() == 0:
+                line.close()
+                _be_keeper(json.loads(request), settings)
+
+
+def _be_keeper(request: dict, settings: dict) -> None:
+    """Be the parent of the first process in a view of its own, as long as it lives."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _call(_libc.unshare, _APART)
+    child = os.fork()
+    if child == 0:
+        _be_first(request, settings)
+    os.waitpid(child, 0)
+    os._exit(0)
+
+
+def _be_first(request: dict, settings: dict) -> None:
+    """Show who this is, give up all rights, and run what was asked for."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(request["announce"])  # whoever asked sees our number
+        line.recv(1)  # and lets us go on when it has hold of us
+    _look_at(request["room"], settings)
+    _limit(settings)
+    if request["uid"] is not None:
         os.setgroups([])
-        os.setresgid(settings["uid"], settings["uid"], settings["uid"])
-        os.setresuid(settings["uid"], settings["uid"], settings["uid"])
+        os.setresgid(request["uid"], request["uid"], request["uid"])
+        os.setresuid(request["uid"], request["uid"], request["uid"])
+    _drop_capabilities()
+    os.makedirs(os.environ["MPLCONFIGDIR"])
+    os.chdir(os.environ["HOME"])
+    if platform.machine() in MACHINES:
+        _deny(platform.machine())
+    sys.modules["numpy"].random.seed()  # every fork has the same numbers ahead otherwise
+    how, what, *arguments = request["argv"]
+    sys.argv = [how, *arguments]
+    if how == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "<sandbox>", "exec"), {"__name__": "__main__"})
+    sys.exit()
+
+
+def _look_at(room: str, settings: dict) -> None:
+    """Have folders and processes of one's own: of the rooms see one, and write only to memory."""
+    _mount("none", "/", None, _PRIVATE_ALL)
+    own = os.open(room, os.O_PATH)
+    for folder in (*settings["writable"], os.path.dirname(room)):
+        os.makedirs(folder, exist_ok=True)
+        options = f"mode=1777,size={settings['files']},nr_inodes={settings['file_count']}"
+        _mount("tmpfs", folder, "tmpfs", _NOSUID_NODEV, options)
+    os.mkdir(room)
+    _mount(f"/proc/self/fd/{own}", room, None, _BIND)
+    os.close(own)
+    _mount("proc", "/proc", "proc", _NOSUID_NODEV)
+
+
+def _limit(settings: dict) -> None:
     for limit, value in {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: settings["memory"],
@@ -68,27 +158,21 @@ def main() -> None:
         resource.RLIMIT_NPROC: settings["processes"],
     }.items():
         resource.setrlimit(limit, (value, value))
-    cache = os.environ["MPLCONFIGDIR"]
-    os.makedirs(cache)
-    shutil.copy(settings["font_list"], cache)
-    os.chdir(settings["home"])
-    if platform.machine() in MACHINES:
-        deny(platform.machine())
-    how, what, *arguments = sys.argv[2:]
-    sys.argv = [how, *arguments]
-    if how == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(compile(what, "<sandbox>", "exec"), {"__name__": "__main__"})
 
 
-def deny(machine: str) -> None:
+def _drop_capabilities() -> None:
+    """Hold no capability, and have none to come back to."""
+    _call(_libc.prctl, _PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
+    header = struct.pack("Ii", _CAPABILITIES_VERSION_3, 0)
+    _call(_libc.capset, header, bytes(24))
+    # As after starting a program: one may look at oneself.
+    _call(_libc.prctl, _PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _deny(machine: str) -> None:
     """Have the operating system refuse the calls in DENIED, to this process and all it starts.
 
     The filter is a program for seccomp, `struct sock_fprog` of linux/filter.h.
-
-    Raises:
-        OSError: the operating system takes no filter.
     """
     column, architecture = MACHINES[machine]
     numbers = [both[column] for both in DENIED.values()]
@@ -105,10 +189,23 @@ def deny(machine: str) -> None:
     ]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     header = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(header), 0, 0) != 0:
+    _call(_libc.prctl, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(header), 0, 0)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    words = (source.encode(), target.encode(), kind and kind.encode(), flags, options.encode())
+    _call(_libc.mount, *words)
+
+
+def _call(function: object, *arguments: object) -> None:
+    """Call a function of the C library.
+
+    Raises:
+        OSError: it failed.
+    """
+    if function(*arguments) != 0:  # type: ignore[operator]
         error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+        raise OSError(error, f"{function.__name__}: {os.strerror(error)}")  # type: ignore[attr-defined]
 
 
 main()

@@ -15,11 +15,11 @@ from nbgrader import utils
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Integer, Unicode
 
-from course.instructor.grading import sandbox
 from course.instructor.grading.notebook_run import NotebookRun
 from course.instructor.grading.record import Record, keep_record, record_of
 from course.instructor.grading.safe_content import safe_outputs
 from course.instructor.grading.secret import class_secret, fresh_seed
+from course.instructor.grading.warm import warm_process
 from course.instructor.task import Task, all_tasks
 from course.instructor.text_notebook import check_call, only_shows
 from course.student.answer_key import AnswerKey
@@ -66,7 +66,7 @@ class ExecuteAndJudge(NbGraderPreprocessor):
             SandboxMissingError: there is no sandbox, and submissions are not to be trusted.
         """
         if not self.trust_submissions:
-            sandbox.must_work()
+            warm_process()
         record = record_of(nb)
         secret = class_secret(Path(self.secret_file))
         student = resources["nbgrader"]["student"]

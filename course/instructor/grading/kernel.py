@@ -1,13 +1,10 @@
 """The kernel of a submission: in the sandbox, watched, and talked to over sockets in a folder."""
 
+import asyncio
 import os
 import shutil
 import stat
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from traitlets import default
 
 from course.instructor.grading import sandbox
+from course.instructor.grading.warm import Fork, warm_process
 
 PROVISIONER = "layer-normalization-sandbox"
 
@@ -34,25 +32,21 @@ WATCHED_EVERY = 0.2
 # With less of the machine's memory free than this, the kernel ends before all else suffers.
 SPARE_MEMORY = 256 * sandbox.MIB
 
-# Folders for sockets; the paths of sockets must be short.
-RUNTIME_PREFIX = "grading-"
-
 
 class MachineFullError(Exception):
     """The machine ran out of memory, which need not be the fault of what is graded."""
 
 
 class SandboxKernelManager(AsyncKernelManager):
-    """Starts Python in the sandbox."""
+    """Starts Python in the sandbox, in a fork of the warm process."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Make the folder through which the kernel is talked to."""
-        # Nobody but root and this user may look in.
-        self._runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))
+        self._room, self.uid = warm_process().new_room()
         super().__init__(**kwargs)
         self.transport = "ipc"
-        self.connection_file = str(self._runtime / "kernel.json")
-        self.ip = str(self._runtime / "socket")
+        self.connection_file = str(self._room / "kernel.json")
+        self.ip = str(self._room / "socket")
         self.shutdown_wait_time = 0
 
     @default("context")
@@ -76,14 +70,14 @@ class SandboxKernelManager(AsyncKernelManager):
             ],
             display_name="Python in the sandbox",
             language="python",
-            # A signal would reach bubblewrap, not Python.
+            # A signal from outside is not known to be of a user.
             interrupt_mode="message",
             metadata={"kernel_provisioner": {"provisioner_name": PROVISIONER}},
         )
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         await super()._async_cleanup_resources(restart)
-        shutil.rmtree(self._runtime, ignore_errors=True)
+        shutil.rmtree(self._room, ignore_errors=True)
 
     cleanup_resources = _async_cleanup_resources
 
@@ -91,91 +85,87 @@ class SandboxKernelManager(AsyncKernelManager):
 class SandboxProvisioner(LocalProvisioner):
     """Launches a kernel in the sandbox, and ends it when it uses more than it may."""
 
-    limits = sandbox.Limits()
+    process: Fork | None = None  # type: ignore[assignment]
     # Why the kernel was ended, as a sentence; empty while it was not.
     ended_because = ""
     # Whether it was ended because the machine, and not its own share, was used up.
     machine_full = False
 
-    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Put the sandbox around the command that starts the kernel."""
-        kwargs = await super().pre_launch(**kwargs)
-        assert self.parent is not None
-        connection_file = Path(self.parent.connection_file)
-        folder = connection_file.parent
-        uid = None
-        if os.geteuid() == 0:
-            uid = sandbox.new_uid()
-            for path in (folder, connection_file):
-                os.chown(path, uid, uid)
-        kwargs["cmd"] = sandbox.command_line(kwargs["cmd"], self.limits, [folder], uid=uid)
-        # Of bubblewrap itself too: a kernel may read what its parent was started with.
-        kwargs["env"] = sandbox.environment()
-        kwargs["cwd"] = "/"
-        # What it writes past Jupyter would fill the terminal, or whatever holds the log.
-        kwargs["stdout"] = kwargs["stderr"] = subprocess.DEVNULL
-        # It could not see this process to find out whether it lives; bubblewrap does that.
-        kwargs["independent"] = True
-        return kwargs
-
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+    async def launch_kernel(self, cmd: list[str], **_: Any) -> Any:
         """Start the kernel, and a watch over it."""
-        info = await super().launch_kernel(cmd, **kwargs)
+        manager = self.parent
+        assert isinstance(manager, SandboxKernelManager)
+        connection_file = Path(manager.connection_file)
+        if manager.uid is not None:
+            os.chown(connection_file, manager.uid, manager.uid)
+        self.process = warm_process().fork(cmd, connection_file.parent, manager.uid)
         threading.Thread(target=self._watch, args=(self.process,), daemon=True).start()
-        return info
+        return self.connection_info
 
-    def _watch(self, process: Any) -> None:
+    async def poll(self) -> int | None:
+        """None while the kernel lives."""
+        return None if self.process and not self.process.ended() else 0
+
+    async def wait(self) -> int | None:
+        """Wait for the kernel's end."""
+        while await self.poll() is None:
+            await asyncio.sleep(0.01)
+        self.process = None
+        return 0
+
+    async def send_signal(self, signum: int) -> None:
+        """End the kernel, for only that is asked for with a signal."""
+        if self.process:
+            self.process.kill()
+
+    def _watch(self, fork: Fork) -> None:
         """Look at what the kernel uses until it has ended, or must."""
-        while process.poll() is None:
-            self.ended_because = too_much(process.pid, self.limits)
+        while not fork.ended(WATCHED_EVERY):
+            self.ended_because = too_much(fork.pid, warm_process().limits)
             self.machine_full = psutil.virtual_memory().available < SPARE_MEMORY
             if self.ended_because or self.machine_full:
-                process.kill()  # bubblewrap; all that is inside dies with it
+                fork.kill()
                 return
-            time.sleep(WATCHED_EVERY)
 
 
 def too_much(pid: int, limits: sandbox.Limits) -> str:
     """What a sandbox uses more of than it may, as a sentence; empty if nothing.
 
     Args:
-        pid: of its bubblewrap.
+        pid: of its first process, all others being its children.
         limits: what it may use.
     """
-    memory = 0
-    folders: dict[int, tuple[int, int]] = {}
-    for process in _inside(pid):
-        with suppress(psutil.Error, OSError):  # it may just have ended
-            memory += process.memory_info().rss + _files_without_names(process.pid)
-            folders |= _folders(process.pid, limits)
-    if memory > limits.memory:
-        memory -= sum(_shared(process.pid) for process in _inside(pid))
-    size, count = (sum(numbers) for numbers in zip((0, 0), *folders.values(), strict=True))
-    if memory + size > limits.memory:
-        return f"It used more than {limits.memory / 2**30:.3g} GiB of memory."
-    if count > limits.file_count:
-        return f"It made more than {limits.file_count:,} files."
-    return ""
+    # What processes share is counted for each in the one number, which is quick to have, and once
+    # in the other.
+    for held in (_resident, _own):
+        memory = 0
+        folders: dict[int, int] = {}
+        for process in _inside(pid):
+            with suppress(psutil.Error, OSError):  # it may just have ended
+                memory += held(process) + _files_without_names(process.pid)
+                folders |= _folders(process.pid)
+        if memory + sum(folders.values()) <= limits.memory:
+            return ""
+    return f"It used more than {limits.memory / 2**30:.3g} GiB of memory."
 
 
-def _inside(pid: int) -> Iterator[psutil.Process]:
+def _inside(pid: int) -> list[psutil.Process]:
     try:
-        yield from psutil.Process(pid).children(recursive=True)
+        first = psutil.Process(pid)
+        return [first, *first.children(recursive=True)]
     except psutil.Error:
-        return
+        return []
 
 
-def _shared(pid: int) -> int:
-    """The bytes of a process's memory that others count too: a fork shares what is unchanged."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    sizes = {
-        name: int(rest.split()[0]) * 1024
-        for name, _, rest in (line.partition(" ") for line in lines[1:])
-    }
-    return sizes["Rss:"] - sizes["Pss:"]
+def _resident(process: psutil.Process) -> int:
+    return int(process.memory_info().rss)
+
+
+def _own(process: psutil.Process) -> int:
+    """The bytes of a process's memory, less the others' part in what it shares with them."""
+    lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    [kilobytes] = [line.split()[1] for line in lines if line.startswith("Pss:")]
+    return int(kilobytes) * 1024
 
 
 def _files_without_names(pid: int) -> int:
@@ -192,14 +182,11 @@ def _files_without_names(pid: int) -> int:
     return size
 
 
-def _folders(pid: int, limits: sandbox.Limits) -> dict[int, tuple[int, int]]:
-    """Bytes and files in the folders that a process may write to, by their device."""
+def _folders(pid: int) -> dict[int, int]:
+    """Bytes in the folders that a process may write to, by their device."""
     found = {}
     for name in sandbox.WRITABLE:
         path = f"/proc/{pid}/root{name}"
         inside = os.statvfs(path)
-        # While bubblewrap is still at work, these are the machine's own.
-        if inside.f_blocks * inside.f_frsize == limits.files:
-            used = (inside.f_blocks - inside.f_bfree) * inside.f_frsize
-            found[os.stat(path).st_dev] = (used, inside.f_files - inside.f_ffree)
+        found[os.stat(path).st_dev] = (inside.f_blocks - inside.f_bfree) * inside.f_frsize
     return found

@@ -11,7 +11,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
@@ -38,9 +37,6 @@ KEPT_VARIABLES = re.compile(r"OPENBLAS_\w+|LANG|LC_ALL|TZ|LD_LIBRARY_PATH")
 FIRST_UID, LAST_UID = 2**20, 2**31
 
 ENTER = Path(__file__).with_name("enter.py")
-
-# Python with no module from the folder it runs in, nor from the user's.
-ISOLATED = ("-P", "-s")
 
 _SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = (
@@ -100,50 +96,29 @@ def bwrap() -> str:
     )
 
 
-@cache
-def must_work() -> None:
-    """Make one sandbox and leave it again.
-
-    Raises:
-        SandboxMissingError: it cannot be made here; the message holds bubblewrap's own words.
-    """
-    uid = new_uid() if os.geteuid() == 0 else None
-    command = command_line(["-c", "print('inside')"], Limits(), uid=uid)
-    tried = subprocess.run(command, env=environment(), capture_output=True, text=True)
-    if tried.stdout != "inside\n":
-        raise SandboxMissingError(
-            "bubblewrap is there, but cannot make a sandbox on this machine:"
-            f" {tried.stderr.strip()[-400:] or tried.returncode}. In a container it needs"
-            " permission for namespaces; where the system forbids these to users (Ubuntu's"
-            " kernel.apparmor_restrict_unprivileged_userns), use the system's bubblewrap package."
-            " docs/security.md says more."
-        )
-
-
-def command_line(
-    argv: Sequence[str], limits: Limits, read_write: Sequence[Path] = (), *, uid: int | None = None
-) -> list[str]:
-    """The command that runs Python code in the sandbox, to be started with `environment()`.
+def command_line(limits: Limits, rooms: Path, line: int) -> list[str]:
+    """The command that starts `enter.py` in the sandbox, with `environment()`.
 
     Args:
-        argv: `-m` and a module or `-c` and code, then what stands in `sys.argv` behind it.
-        limits: what it may use.
-        read_write: folders from outside that it may write to.
-        uid: where the caller is root: the user that the command is run as.
+        limits: what each of its forks may use.
+        rooms: the folder in which each fork has one, to be reached through.
+        line: the number of the socket through which it is asked for forks.
     """
+    # Only to give each fork a view of its own, and then to drop them all.
+    held = ["--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"]
     if os.geteuid() == 0:
-        # Root needs no namespace of users; instead the way in gives root's rights away for good.
         apart = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
-        apart += ["--unshare-cgroup-try", "--cap-drop", "ALL"]
-        apart += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        apart += ["--unshare-cgroup-try"]
+        held += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         apart = ["--unshare-all", "--unshare-user", "--disable-userns"]
-    settings = asdict(limits) | {"uid": uid, "home": str(HOME), "font_list": _font_list()}
+    settings = asdict(limits) | {"line": line, "font_list": _font_list(), "writable": WRITABLE}
     return [
         bwrap(),
-        *(*apart, "--hostname", "grading", "--die-with-parent", "--new-session"),
-        *_view(limits, read_write),
-        *("--", sys.executable, *ISOLATED, str(ENTER), json.dumps(settings), *argv),
+        *(*apart, *held, "--hostname", "grading", "--die-with-parent", "--new-session"),
+        *_view(limits, rooms),
+        # No module comes from the folder it runs in, nor from the user's.
+        *("--", sys.executable, "-P", "-s", str(ENTER), json.dumps(settings)),
     ]
 
 
@@ -174,7 +149,7 @@ def environment() -> dict[str, str]:
     )
 
 
-def _view(limits: Limits, read_write: Sequence[Path]) -> list[str]:
+def _view(limits: Limits, rooms: Path) -> list[str]:
     """The files inside. Later ones lie over earlier ones."""
     package = Path(course.__file__).parent
     python = sorted({sys.base_prefix, sys.prefix, *map(str, _linked_pythons())}, key=len)
@@ -190,11 +165,7 @@ def _view(limits: Limits, read_write: Sequence[Path]) -> list[str]:
         *_read_only(ENTER),
         *("--remount-ro", str(package)),
         *_read_only(Path(_font_list())),
-        *(
-            word
-            for path in read_write
-            for word in (*_parents(path), "--bind", str(path), str(path))
-        ),
+        *(*_parents(rooms), "--bind", str(rooms), str(rooms)),
         *("--proc", "/proc", "--dev", "/dev"),
         *_in_memory(limits, "/dev/shm"),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),

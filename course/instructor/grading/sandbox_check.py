@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,17 @@ import psutil
 
 from course.instructor.build import ROOT
 from course.instructor.grading import sandbox
-from course.instructor.grading.kernel import WATCHED_EVERY, too_much
+from course.instructor.grading.kernel import too_much
+from course.instructor.grading.warm import WarmProcess
 
 # Small, so that trying them takes no time.
 LIMITS = sandbox.Limits(
-    memory=512 * sandbox.MIB, processes=40, files=8 * sandbox.MIB, file_count=2000, open_files=64
+    memory=1024 * sandbox.MIB, processes=40, files=8 * sandbox.MIB, file_count=2000, open_files=64
 )
-
-CANARY = "COURSE_SANDBOX_CHECK"
 
 # Runs inside. Each function says what it could do, in a few words; "" if nothing.
 INSIDE = r"""
-import ctypes, json, os, socket, subprocess, sys, threading, time
+import ctypes, json, os, socket, subprocess, sys, threading
 
 told = json.loads(sys.argv[1])
 
@@ -70,7 +69,7 @@ def rights():
 
 def processes():
     seen = [name for name in os.listdir("/proc") if name.isdigit()]
-    return f"{len(seen)} processes" if len(seen) > 3 else ""
+    return f"{len(seen)} processes" if len(seen) > 1 else ""
 
 def environment():
     everything = repr(dict(os.environ)) + open("/proc/1/environ").read()
@@ -125,15 +124,24 @@ found = {
     "unowned": attempt(unowned),
     "disk": attempt(lambda: fill("/tmp")) + attempt(lambda: fill("/dev/shm")),
 }
-print(json.dumps(found))
-sys.stdout.flush()
-# A process of its own that would outlive this one.
+with open(told["answer"], "w") as file:
+    json.dump(found, file)
+"""
+
+# Leaves behind what another might find.
+LEAVES = r"""
+import os, time
+for folder in ("/tmp", "/dev/shm", os.path.expanduser("~")):
+    open(os.path.join(folder, "left"), "w").close()
 if not os.fork():
-    os.setsid()
-    for stream in range(3):
-        os.close(stream)
     time.sleep(600)
 """
+
+# What of that another sees.
+SEEN = (
+    "[name for folder in ('/tmp', '/dev/shm', os.path.expanduser('~'))"
+    " for name in os.listdir(folder) if name == 'left']"
+)
 
 # Uses less in each process than one may, and more in all.
 TOO_MUCH_IN_ALL = r"""
@@ -141,7 +149,7 @@ import os, time
 for _ in range(3):
     if os.fork() == 0:
         break
-held = bytearray(200 * 2**20)
+held = bytearray(b"x") * (400 * 2**20)
 time.sleep(60)
 """
 
@@ -185,27 +193,34 @@ def checks() -> list[Promise]:
     Raises:
         SandboxMissingError: there is no sandbox on this machine.
     """
-    sandbox.must_work()
-    found = _inside()
-    return [
-        *(Promise(words, found[name]) for name, words in PROMISES.items()),
-        Promise("leaves no process behind when it ends", _left_behind()),
-        Promise("dies with the process that grades", _outlives_the_grader()),
-        Promise("all its processes together get no more memory than is allowed", _in_all()),
-    ]
+    with closing(WarmProcess(LIMITS)) as warm:
+        left, found = _after_another(warm)
+        return [
+            *(Promise(words, found[name]) for name, words in PROMISES.items()),
+            Promise("leaves nothing to the next one: no file, no process", left),
+            Promise("all its processes together get no more memory than is allowed", _in_all(warm)),
+            Promise("dies with the process that grades", _outlives_the_grader()),
+        ]
 
 
-def _inside() -> dict[str, str]:
-    """What code inside could do, by promise."""
-    canary = f"{CANARY}_{secrets.token_hex(8)}"
+def tried_by(run: Callable[[list[str], Path], None], room: Path) -> dict[str, str]:
+    """Try what code inside must not be able to do; return what it could, by promise.
+
+    Args:
+        run: runs Python with arguments, and waits for its end.
+        room: a folder that it may write to.
+    """
+    canary = f"COURSE_SANDBOX_CHECK_{secrets.token_hex(8)}"
+    answer = room / "answer.json"
     with (
         tempfile.TemporaryDirectory(dir=ROOT) as folder,
-        _listening(socket.AF_INET, ("127.0.0.1", 0)) as (_, port),
+        _listening(socket.AF_INET, ("127.0.0.1", 0)) as port,
         _listening(socket.AF_UNIX, f"\0{canary}"),
     ):
         secret = Path(folder, "secret")
         secret.write_text(canary, encoding="ascii")
         told = {
+            "answer": str(answer),
             "canary": canary,
             "port": port,
             "limits": vars(LIMITS),
@@ -217,81 +232,84 @@ def _inside() -> dict[str, str]:
                 *(str(Path.home() / ".bashrc"), "/var", "/run", "/sys"),
             ],
             "folders": [
-                str(ROOT),
-                str(ROOT / "course" / "student"),
-                "/",
-                "/usr",
-                "/dev",
-                sys.prefix,
+                *(str(ROOT), str(ROOT / "course" / "student"), sys.prefix, "/", "/usr", "/dev"),
             ],
         }
         os.environ[canary] = canary
         try:
-            command = ["-c", INSIDE, json.dumps(told)]
-            run = subprocess.run(
-                _sandboxed(command), env=sandbox.environment(), capture_output=True, text=True
-            )
+            run(["-c", INSIDE, json.dumps(told)], room)
         finally:
             del os.environ[canary]
-    found: dict[str, str] = json.loads(run.stdout)
+    found: dict[str, str] = json.loads(answer.read_text(encoding="utf-8"))
     return found
 
 
-def _left_behind() -> str:
-    left = _processes_with(CANARY)
-    return f"{len(left)} processes" if left else ""
+def _after_another(warm: WarmProcess) -> tuple[str, dict[str, str]]:
+    """What one leaves to the next, and what code inside could do, by promise."""
+
+    def run(argv: list[str], room: Path) -> None:
+        if not warm.fork(argv, room, uid).ended(60):
+            raise TimeoutError("The sandbox's self-test did not end.")
+
+    room, uid = warm.new_room()
+    run(["-c", LEAVES], room)
+    inside = psutil.Process(warm.pid)
+    # Bubblewrap's own second process, and the warm one, are there still.
+    _wait_until(lambda: len(inside.children(recursive=True)) <= 2)
+    left = inside.children(recursive=True)[2:]
+    room, uid = warm.new_room()
+    look = f"import os; open({str(room / 'seen')!r}, 'w').write(repr({SEEN}))"
+    run(["-c", look], room)
+    seen = (room / "seen").read_text(encoding="utf-8")
+    words = [f"{len(left)} processes"] * bool(left) + [seen] * (seen != "[]")
+    return ", ".join(words), tried_by(run, room)
 
 
-def _outlives_the_grader() -> str:
-    """Start a sandbox from a process that is killed, and see whether it lives on."""
-    mark = f"{CANARY}_{secrets.token_hex(8)}"
-    command = _sandboxed(["-c", "import time; time.sleep(600)", mark])
-    starter = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
-    with subprocess.Popen([*starter, *command], env=sandbox.environment()) as process:
-        _wait_until(lambda: len(_processes_with(mark)) >= 3)
-        process.kill()
-    _wait_until(lambda: not _processes_with(mark))
-    left = _processes_with(mark)
-    return f"{len(left)} processes" if left else ""
-
-
-def _in_all() -> str:
-    command = _sandboxed(["-c", TOO_MUCH_IN_ALL])
-    with subprocess.Popen(command, env=sandbox.environment()) as process:
-        try:
-            seen = _wait_until(lambda: too_much(process.pid, LIMITS))
-        finally:
-            process.kill()
+def _in_all(warm: WarmProcess) -> str:
+    fork = warm.fork(["-c", TOO_MUCH_IN_ALL], *warm.new_room())
+    try:
+        seen = _wait_until(lambda: too_much(fork.pid, LIMITS))
+    finally:
+        fork.kill()
     return "" if seen else f"more than {LIMITS.memory:,} bytes"
 
 
-def _sandboxed(command: list[str]) -> list[str]:
-    uid = sandbox.new_uid() if os.geteuid() == 0 else None
-    return sandbox.command_line(command, LIMITS, uid=uid)
+# Starts a sandbox and says which processes it is.
+GRADER = """
+import sys, time
+from course.instructor.grading.sandbox_check import LIMITS
+from course.instructor.grading.warm import WarmProcess
+warm = WarmProcess(LIMITS)
+fork = warm.fork(["-c", "import time; time.sleep(600)"], *warm.new_room())
+print(warm.pid, fork.pid, flush=True)
+time.sleep(600)
+"""
 
 
-def _processes_with(mark: str) -> list[int]:
-    """The processes that have a mark among their arguments."""
-    return [
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if any(mark in word for word in process.info["cmdline"] or ())
-    ]
+def _outlives_the_grader() -> str:
+    """Kill a process that grades, and see whether its sandbox lives on."""
+    with subprocess.Popen([sys.executable, "-c", GRADER], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pids = [int(number) for number in process.stdout.readline().split()]
+        process.kill()
+    _wait_until(lambda: not any(map(psutil.pid_exists, pids)))
+    left = [pid for pid in pids if psutil.pid_exists(pid)]
+    return f"{len(left)} processes" if left or not pids else ""
 
 
 def _wait_until(condition: Callable[[], Any], seconds: float = 10) -> Any:
     """Wait until something holds; return what it was last."""
     until = time.monotonic() + seconds
     while not (held := condition()) and time.monotonic() < until:
-        time.sleep(WATCHED_EVERY)
+        time.sleep(0.05)
     return held
 
 
 @contextmanager
-def _listening(family: socket.AddressFamily, address: Any) -> Iterator[tuple[Any, int]]:
-    """Take connections to an address; its port, where it has one."""
+def _listening(family: socket.AddressFamily, address: Any) -> Iterator[int]:
+    """Take connections to an address; yields its port, where it has one."""
     with socket.socket(family) as listener:
         listener.bind(address)
         listener.listen()
         name = listener.getsockname()
-        yield listener, name[1] if isinstance(name, tuple) else 0
+        yield name[1] if isinstance(name, tuple) else 0

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from nbgrader import utils
 
 from course.instructor.build import RELEASE
-from course.instructor.grading import notebook_run, sandbox
+from course.instructor.grading import execute, notebook_run, sandbox
 from course.instructor.grading.execute import ExecuteAndJudge
 from course.instructor.grading.mend import mend, read_cells
 from course.instructor.grading.record import Record, keep_record, record_of
@@ -140,7 +140,7 @@ def test_nothing_is_run_where_there_is_no_sandbox(
     def missing() -> None:
         raise sandbox.SandboxMissingError("There is none.")
 
-    monkeypatch.setattr(sandbox, "must_work", missing)
+    monkeypatch.setattr(execute, "warm_process", missing)
     with pytest.raises(sandbox.SandboxMissingError):
         one(tmp_path, RIGHT)
 

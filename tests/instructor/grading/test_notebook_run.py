@@ -1,25 +1,31 @@
 """A kernel does what it likes; what runs it goes on, in bounded time and memory."""
 
-import subprocess
-import sys
-import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from course.instructor.grading import kernel, notebook_run
-from course.instructor.grading.kernel import RUNTIME_PREFIX, MachineFullError
+from course.instructor.grading.kernel import MachineFullError
 from course.instructor.grading.notebook_run import CELL_OUTPUT, NotebookRun
 from course.instructor.grading.sandbox import MIB, Limits
+from course.instructor.grading.warm import WarmProcess
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[WarmProcess]:
+    limits = Limits(memory=900 * MIB, processes=60, files=16 * MIB, file_count=3000)
+    with closing(WarmProcess(limits)) as warm:
+        yield warm
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[NotebookRun]:
+def run(monkeypatch: pytest.MonkeyPatch, small: WarmProcess) -> Iterator[NotebookRun]:
     monkeypatch.setattr(notebook_run, "PATIENCE", 2)
-    small = Limits(memory=600 * MIB, processes=60, files=16 * MIB, file_count=3000)
-    monkeypatch.setattr(kernel.SandboxProvisioner, "limits", small)
+    monkeypatch.setattr(kernel, "warm_process", lambda: small)
     with NotebookRun(cell_timeout=3, timeout=60) as run:
         yield run
 
@@ -58,20 +64,17 @@ while True:
     ("source", "reason"),
     [
         (SWALLOWS, "went on when it was interrupted"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "went on when it was"),
         ("import os; os._exit(0)", "The kernel ended"),
         ("import ctypes; ctypes.string_at(0)", "The kernel ended"),
-        ("import os; os.kill(os.getpid(), 9)", "The kernel ended"),
-        ("import os, time\nfor _ in range(2):\n    if not os.fork():\n"
+        ("import os, time\nfor _ in range(3):\n    if not os.fork():\n"
          "        held = bytearray(b'x') * (350 * 2**20)\n        break\ntime.sleep(60)",
-         "more than 0.586 GiB of memory"),
-        ("import os\nfiles = [os.memfd_create('a') for _ in range(60)]\n"
+         "more than 0.879 GiB of memory"),
+        ("import os\nfiles = [os.memfd_create('a') for _ in range(70)]\n"
          "for f in files: os.write(f, bytes(15 * 2**20))\nimport time; time.sleep(60)",
-         "more than 0.586 GiB of memory"),
-        ("for i in range(10**6): open(f'{i}', 'w').close()", "more than 3,000 files"),
+         "more than 0.879 GiB of memory"),
     ],
-    ids=["ignores interrupts", "stops itself", "exits", "crashes", "kills itself",
-         "memory of two processes", "files without names", "many files"],
+    ids=["ignores interrupts", "exits", "crashes", "memory of three processes",
+         "files without names"],
 )  # fmt: skip
 def test_a_kernel_that_cannot_go_on_stops_with_a_reason(
     run: NotebookRun, source: str, reason: str
@@ -85,8 +88,10 @@ def test_a_kernel_that_cannot_go_on_stops_with_a_reason(
 @pytest.mark.parametrize(
     "source",
     [
-        "bytearray(700 * 2**20)",
+        "bytearray(1000 * 2**20)",
         "open('full', 'wb').write(bytes(20 * 2**20))",
+        "for i in range(10**6): open(f'{i}', 'w').close()",
+        "import subprocess; subprocess.run(['true'])",
         "import os\nwhile True:\n    if not os.fork():\n        import time; time.sleep(30)",
         "import socket; socket.create_connection(('127.0.0.1', 1), 1)",
     ],
@@ -94,6 +99,13 @@ def test_a_kernel_that_cannot_go_on_stops_with_a_reason(
 def test_a_limit_is_an_error_in_the_students_own_code(run: NotebookRun, source: str) -> None:
     assert "'output_type': 'error'" in text(run, source)
     assert "'2'" in text(run, "1 + 1")
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP", "SIGTERM"])
+def test_a_kernel_cannot_signal_itself_away(run: NotebookRun, signal: str) -> None:
+    run.outputs_of(f"import os, signal; os.kill(os.getpid(), signal.{signal})")
+    assert "'2'" in text(run, "1 + 1")
+    assert not run.stopped
 
 
 @pytest.mark.parametrize(
@@ -173,37 +185,37 @@ def test_a_full_machine_is_no_fault_of_the_submission(
 
 
 def test_nothing_of_a_kernel_is_left_when_it_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: WarmProcess, run: NotebookRun
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with NotebookRun(cell_timeout=5, timeout=60) as run:
-        assert [path.name[: len(RUNTIME_PREFIX)] for path in tmp_path.iterdir()] == [RUNTIME_PREFIX]
-        run.outputs_of("import subprocess")
-        run.outputs_of("subprocess.Popen(['sleep', '61.25'], start_new_session=True)")
-        assert sleeping() == 1
-    assert sleeping() == 0
-    assert not list(tmp_path.iterdir())
+    inside = psutil.Process(small.pid)
+    run.outputs_of("import os, time\nif not os.fork():\n    os.setsid()\n    time.sleep(600)")
+    assert len(inside.children(recursive=True)) > 4
+    assert len(list(small.rooms.iterdir())) == 1
+    run.__exit__(None, None, None)
+    until = time.monotonic() + 5
+    while len(inside.children(recursive=True)) > 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(inside.children(recursive=True)) == 2  # the warm process, and bubblewrap's own
+    assert list(small.rooms.iterdir()) == []
 
 
-def sleeping() -> int:
-    return sum("61.25" in (p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
-
-
-KILLED = """
-import os, signal, sys
-from course.instructor.grading.notebook_run import NotebookRun
-with NotebookRun(cell_timeout=5, timeout=60) as run:
-    run.outputs_of("import subprocess\\nsubprocess.Popen(['sleep', '62.25'])")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_a_kernel_ends_with_the_process_that_started_it() -> None:
-    subprocess.run([sys.executable, "-c", KILLED], check=False)
-    gone = psutil.wait_procs(
-        [p for p in psutil.process_iter(["cmdline"]) if "62.25" in (p.info["cmdline"] or ())], 5
-    )
-    assert not gone[1]
+def test_two_kernels_do_not_see_each_other_and_have_other_numbers_ahead(
+    monkeypatch: pytest.MonkeyPatch, small: WarmProcess
+) -> None:
+    monkeypatch.setattr(kernel, "warm_process", lambda: small)
+    look = "import os, numpy as np\nprint(sorted(os.listdir('/tmp')), os.listdir('/proc/1/fd')[:0])"
+    with (
+        NotebookRun(cell_timeout=5, timeout=60) as one,
+        NotebookRun(cell_timeout=5, timeout=60) as other,
+    ):
+        one.outputs_of("open('/tmp/mine', 'w').close(); import torch; torch.mine = 1")
+        assert "mine" not in text(other, look)
+        assert "AttributeError" in text(other, "import torch; torch.mine")
+        assert text(one, "np.random.rand(4)") != text(other, "np.random.rand(4)")
+        assert "[1]" in text(other, "sorted(int(p) for p in os.listdir('/proc') if p.isdigit())")
+        rooms = [path.name for path in small.rooms.iterdir()]
+        assert len(rooms) == 2
+        assert sum(room in text(one, f"os.listdir({str(small.rooms)!r})") for room in rooms) <= 1
 
 
 def test_a_trusted_submission_runs_without_the_sandbox(tmp_path: Path) -> None:

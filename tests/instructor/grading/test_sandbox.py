@@ -1,19 +1,19 @@
 """The sandbox keeps what it promises, its self-test can fail, and without it nothing is graded."""
 
-import os
-import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from course.instructor import __main__ as command_line
-from course.instructor.grading import sandbox, sandbox_check
+from course.instructor.grading import sandbox, warm
 from course.instructor.grading.sandbox import SandboxMissingError
-from course.instructor.grading.sandbox_check import CANARY, PROMISES, Promise, checks
+from course.instructor.grading.sandbox_check import LIMITS, PROMISES, Promise, checks, tried_by
+from course.instructor.grading.warm import WarmProcess
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +26,13 @@ def test_every_promise_holds(found: list[Promise]) -> None:
     assert [promise for promise in found if not promise.holds] == []
 
 
-def test_without_the_sandbox_the_self_test_finds_every_promise_broken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def bare(command: Sequence[str], *_: Any, **__: Any) -> list[str]:
-        return [sys.executable, *command]
+def test_without_the_sandbox_the_self_test_finds_its_promises_broken(tmp_path: Path) -> None:
+    def bare(argv: list[str], _: Path) -> None:
+        subprocess.run([sys.executable, *argv], check=True)
 
-    monkeypatch.setattr(sandbox, "command_line", bare)
-    monkeypatch.setattr(sandbox, "environment", lambda: dict(os.environ))
-    try:
-        broken = sandbox_check._inside()
-        left = sandbox_check._left_behind()
-    finally:
-        for pid in sandbox_check._processes_with(CANARY):
-            os.kill(pid, signal.SIGKILL)
+    broken = tried_by(bare, tmp_path)
     # What a machine without limits allows depends on the machine.
-    free = {name for name, found in broken.items() if not found} - {"processes", "environment"}
-    assert not free
-    assert left
+    assert {name for name, found in broken.items() if not found} <= {"environment"}
 
 
 def older(path: Path) -> str:
@@ -82,19 +71,30 @@ def test_a_machine_that_forbids_sandboxes_is_told_in_bubblewraps_words(
     refuses.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
     refuses.chmod(0o755)
     monkeypatch.setattr(sandbox, "bwrap", lambda: str(refuses))
-    sandbox.must_work.cache_clear()
-    try:
-        with pytest.raises(SandboxMissingError, match="No permissions to create new namespace"):
-            sandbox.must_work()
-    finally:
-        sandbox.must_work.cache_clear()
+    refused = WarmProcess(LIMITS)
+    with closing(refused), pytest.raises(SandboxMissingError, match="No permissions to create"):
+        refused.fork(["-c", ""], *refused.new_room())
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    kept = [tmp_path / f"{warm.PREFIX}1-a", tmp_path / f"{warm.PREFIX}notes"]
+    for folder in (*kept, tmp_path / f"{warm.PREFIX}{ended.pid}-b"):
+        folder.mkdir()
+    with closing(WarmProcess(LIMITS)) as process:
+        assert sorted(tmp_path.iterdir()) == sorted([*kept, process.rooms])
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_make_grade_refuses_to_grade_without_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise SandboxMissingError("There is none.")
 
-    monkeypatch.setattr(sandbox, "must_work", missing)
+    monkeypatch.setattr(warm, "warm_process", missing)
     result = CliRunner().invoke(command_line.main, ["grade"])
     assert result.exit_code == 1
     assert "There is none.\nNothing was graded." in result.output
