@@ -89,6 +89,7 @@ class NotebookRun(NotebookClient):
     ) -> None:
         """End the kernel and all that it started."""
         self._last_resort.cancel()
+        self._end_kernel()  # Jupyter would ask it to end, and look now and then whether it did
         self._setup.__exit__(kind, error, at)
 
     def outputs_of(self, source: str) -> list[NotebookNode]:

@@ -22,8 +22,8 @@ import psutil
 from course.instructor.grading import sandbox
 from course.instructor.grading.sandbox import Limits, SandboxMissingError
 
-# Seconds for the imports of a new process, and for a fork to show itself.
-STARTING, FORKING = 60, 10
+# Seconds for the imports of a new process, for a fork that does nothing, and for its end.
+STARTING, FORKING, ENDING = 60, 10, 5
 
 # Folders for sockets; the paths of sockets must be short.
 PREFIX = "grading-"
@@ -44,9 +44,10 @@ class Fork:
         return bool(select.select([self._handle], [], [], seconds)[0])
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does, and wait for that: milliseconds, unless its memory is huge."""
         if not self.ended():
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            self.ended(ENDING)
 
     def __del__(self) -> None:
         os.close(self._handle)
