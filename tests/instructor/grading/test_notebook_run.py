@@ -185,13 +185,14 @@ def test_a_full_machine_is_no_fault_of_the_submission(
 
 
 def test_nothing_of_a_kernel_is_left_when_it_has_ended(
-    small: WarmProcess, run: NotebookRun
+    monkeypatch: pytest.MonkeyPatch, small: WarmProcess
 ) -> None:
+    monkeypatch.setattr(kernel, "warm_process", lambda: small)
     inside = psutil.Process(small.pid)
-    run.outputs_of("import os, time\nif not os.fork():\n    os.setsid()\n    time.sleep(600)")
-    assert len(inside.children(recursive=True)) > 4
-    assert len(list(small.rooms.iterdir())) == 1
-    run.__exit__(None, None, None)
+    with NotebookRun(cell_timeout=3, timeout=60) as run:
+        run.outputs_of("import os, time\nif not os.fork():\n    os.setsid()\n    time.sleep(600)")
+        assert len(inside.children(recursive=True)) > 4
+        assert len(list(small.rooms.iterdir())) == 1
     until = time.monotonic() + 5
     while len(inside.children(recursive=True)) > 2 and time.monotonic() < until:
         time.sleep(0.05)
