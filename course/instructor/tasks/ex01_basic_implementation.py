@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from course.instructor.draws import draw_parameters, draw_rows
+from course.instructor.forbidden import NORMS_OF_ANY_LIBRARY
 from course.instructor.task import Task
 from course.student.answer_key import Case, Tolerance
 
@@ -26,6 +27,7 @@ layer_norm = Task(
     "Layer normalization",
     defines="layer_norm",
     oracle=oracle,
+    forbids=NORMS_OF_ANY_LIBRARY,
 )
 
 # A computation in float32 is off by about 1e-6 here: one case asks for more, the others accept it.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from course.instructor.draws import draw_parameters, draw_rows
+from course.instructor.forbidden import AUTOGRAD, NORMS_OF_ANY_LIBRARY
 from course.instructor.task import Task
 from course.layer_normalization_solutions import LayerNorm, parameter_gradients
 from course.student.answer_key import Case, Tolerance
@@ -57,18 +58,21 @@ forward_task = Task(
     "Forward pass",
     defines="LayerNorm",
     oracle=Oracle,
+    forbids=NORMS_OF_ANY_LIBRARY,
 )
 parameter_task = Task(
     "ex02_parameter_gradients",
     "Gradients of gamma and beta",
     defines="parameter_gradients",
     oracle=oracle_of_parameter_gradients,
+    forbids=AUTOGRAD,
 )
 backward_task = Task(
     "ex02_backward",
     "Backward pass",
     defines="LayerNorm",
     oracle=Oracle,
+    forbids=AUTOGRAD,
 )
 
 # A computation in float32 is off by about 1e-6 here: one case asks for more, the others accept it.
