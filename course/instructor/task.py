@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from course.instructor.forbidden import Forbidden
 from course.student.answer_key import AnswerKey, Case, NamedMistake
 from course.student.judge import passes
 from course.student.outcome import Outcome, run
@@ -45,6 +46,7 @@ class Task:
         defines: the name that the student's solution cell defines, such as `layer_norm`.
         oracle: an independent right answer in float64, which is not a reference solution.
         graded: whether its points count.
+        forbids: ready-made code that its notebook forbids.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Task:
     defines: str
     oracle: Callable[..., Any]
     graded: bool = True
+    forbids: Forbidden | None = None
     mistakes: list[KnownMistake] = field(default_factory=list)
     combinations: list[Callable[..., Any]] = field(default_factory=list)
     right_solutions: list[Callable[..., Any]] = field(default_factory=list)

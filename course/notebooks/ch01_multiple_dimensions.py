@@ -106,8 +106,9 @@ prediction.beside(", ".join(f"({first:.2f}, {second:.2f})" for first, second in 
 # ## Task 1: `layer_norm_over_dims`
 #
 # Write the function, without scale and shift. PyTorch's own normalisations (`nn.LayerNorm`,
-# `F.layer_norm` and all others) may not be used in either task. `torch.mean`, `torch.var` and all
-# other tensor operations may. As in exercise 3, float16 and bfloat16 are normalised in float32.
+# `F.layer_norm` and all others) may not be used in either task: what calls one earns no points.
+# `torch.mean`, `torch.var` and all other tensor operations may be used. As in exercise 3, float16 and bfloat16
+# are normalised in float32.
 #
 # Three things trip people up.
 #

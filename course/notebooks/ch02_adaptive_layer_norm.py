@@ -96,8 +96,9 @@ prediction
 #
 # ## Task 1: `DetachNorm`
 #
-# Write the module, with a switch for each of the two statistics. PyTorch's own normalisations may not
-# be used. It has no learnable parameters. x is float32 or float64; half precision was exercise 3.
+# Write the module, with a switch for each of the two statistics. It has no learnable parameters. x is
+# float32 or float64; half precision was exercise 3. PyTorch's own normalisations may not be used, in
+# this task and the next: a module that calls one earns no points.
 #
 # What trips people up:
 #

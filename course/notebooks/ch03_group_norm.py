@@ -185,8 +185,9 @@ check("ch03_group_statistics", group_statistics)
 #
 # ## Task 2: `GroupNorm`
 #
-# Write the module. You may use `group_statistics`, or not. PyTorch's own normalisations may not be
-# used: `nn.GroupNorm`, `F.group_norm`, and those of layers, batches, instances and RMS.
+# Write the module. You may use `group_statistics`, or not. PyTorch's own normalisations
+# (`nn.GroupNorm`, `F.group_norm`, and those of layers, batches, instances and RMS) may not be used: a
+# module that calls one earns no points.
 #
 # - **Back to channels.** The statistics belong to groups, the scale and the shift to channels. A weight
 #   of shape `(C,)` lines up with the *last* dim of x. Where W happens to equal C, PyTorch does not even

@@ -82,7 +82,8 @@ prediction
 #   `(batch,)`. NumPy lines shapes up from the right, so `x - mean` would pair the batch with the
 #   features: an error if you are lucky, wrong numbers if batch and features happen to be equal.
 #
-# Do not use a ready-made normalisation.
+# Use NumPy's `mean`, `var` and whatever else it has, but no ready-made normalisation: a function that
+# calls PyTorch's `layer_norm`, scikit-learn's `scale` or the like earns no points.
 
 
 # %% tags=["solution"]

@@ -113,6 +113,9 @@ prediction
 # you can make these two. The four attributes in `__init__` are a proposal: you may store other
 # things under other names. Only the names `gamma` and `beta`, and the argument `eps`, are fixed.
 #
+# This notebook is written in NumPy. A task in which a ready-made normalisation or PyTorch's autograd
+# does the work earns no points.
+#
 # What trips people up:
 #
 # - **Storing once.** Every call has to overwrite what the last one stored, or `backward` speaks

@@ -116,8 +116,8 @@ prediction.beside(str(squares[1].item()))
 # ## Task: `CustomLayerNorm`
 #
 # Write the module. PyTorch's own normalisations (`nn.LayerNorm`, `F.layer_norm`,
-# `torch.layer_norm`, and those of batches, groups, instances and RMS) may not be used. `torch.mean`,
-# `torch.var` and all other tensor operations may.
+# `torch.layer_norm`, and those of batches, groups, instances and RMS) may not be used: a module that
+# calls one earns no points. `torch.mean`, `torch.var` and all other tensor operations may be used.
 #
 # Four things trip people up.
 #

@@ -93,8 +93,8 @@ prediction
 # ## Task 1: `RMSNorm`
 #
 # Write the module. PyTorch's own normalisations (`nn.RMSNorm`, `F.rms_norm`, and those of layers,
-# batches, groups and instances) may not be used. `mean`, `square`, `rsqrt` and all other tensor
-# operations may.
+# batches, groups and instances) may not be used: a module that calls one earns no points. `mean`,
+# `square`, `rsqrt` and all other tensor operations may be used.
 #
 # Much of it is as in exercise 3. Four things trip people up.
 #
@@ -296,8 +296,8 @@ prediction.beside("all near 1")
 # - **The rows of dweight.** Its sum runs over all dims but the last. For x of shape `(features,)` there
 #   is nothing to sum, and in PyTorch `sum(())`, over no dims, is a sum over everything.
 # - **Reading only.** dout, x and weight are the caller's. Leave them as they are.
-# - **Autograd.** Write the formula with tensor operations. A `backward()` or a `torch.autograd.grad`
-#   inside does not count.
+# - **Autograd.** Write the formula with tensor operations. A function in which a `backward()`, a
+#   `torch.autograd.grad` or a norm of PyTorch runs earns no points.
 
 
 # %% tags=["solution"]

@@ -104,7 +104,7 @@ prediction.beside(f"{(query * key).sum(1).std():.0f}")
 # ## Task 1: `scaled_dot_product_attention`
 #
 # Write the formula as a function. PyTorch's own, `nn.functional.scaled_dot_product_attention` (`F.scaled_dot_product_attention`
-# in most code), may not be used in this task.
+# in most code), may not be used in this task: a function that calls it earns no points.
 # What trips people up:
 #
 # - **Counting dims from the front.** With a batch the last two dims are 1 and 2, without one they are
@@ -244,9 +244,9 @@ masks_at_work(scaled_dot_product_attention)
 #
 # ## Task 2: `MultiHeadSelfAttention`
 #
-# Write the module. `nn.MultiheadAttention` may not be used in this task. Your own
-# `scaled_dot_product_attention` may and should; should it still resist you, PyTorch's function may
-# stand in for it here. What trips people up:
+# Write the module. `nn.MultiheadAttention` may not be used in this task: a module that calls it earns
+# no points. Your own `scaled_dot_product_attention` may and should; should it still resist you,
+# PyTorch's function may stand in for it here. What trips people up:
 #
 # - **`view` is not `transpose`.** A `view` straight to `(batch, nhead, seq, d_head)` has the right
 #   shape and the wrong numbers: it cuts the memory elsewhere.
@@ -409,7 +409,8 @@ post_norm_block()
 # ## Task 3: `TransformerEncoderBlock`
 #
 # Write the block. `nn.Linear`, `nn.LayerNorm`, `nn.Dropout` and `nn.MultiheadAttention` may be used, and
-# your own classes may take their place; `nn.TransformerEncoderLayer` may not. What trips people up:
+# your own classes may take their place; `nn.TransformerEncoderLayer` may not, and a block that uses it
+# earns no points. What trips people up:
 #
 # - **Where the norm stands.** LN(x + f(x)), not x + LN(f(x)) and not x + f(LN(x)).
 # - **What the second residual adds.** The first norm's output $y$, not the block's input $x$.

@@ -89,7 +89,8 @@ prediction
 #
 # Write the encoder with the norm before each sublayer. It takes vectors, so there is no embedding and no
 # position code. `nn.MultiheadAttention`, `nn.LayerNorm`, `nn.Linear` and all functions of
-# `torch.nn.functional` may be used; `nn.TransformerEncoderLayer` and `nn.TransformerEncoder` may not.
+# `torch.nn.functional` may be used; `nn.TransformerEncoderLayer` and `nn.TransformerEncoder` may not, in
+# this task and the next: an encoder that calls one earns no points.
 #
 # - The feed-forward network is $W_2 \, \varphi(W_1 h + b_1) + b_2$, where $\varphi$ is ReLU or GELU.
 # - Dropout acts on what a sublayer returns, before it is added.

@@ -108,9 +108,9 @@ prediction.beside("2")
 # channel has its own scale and its own shift.
 #
 # PyTorch's own normalisations (`nn.LayerNorm`, `nn.GroupNorm`, `nn.InstanceNorm2d`,
-# `F.layer_norm` and all others) may not be used in any task of this notebook. `torch.mean`,
-# `torch.var` and all other tensor operations may. As in exercise 3, float16 and bfloat16 input is
-# normalised in float32, and the result has the dtype of x.
+# `F.layer_norm` and all others) may not be used in any task of this notebook: a module that calls one
+# earns no points. `torch.mean`, `torch.var` and all other tensor operations may be used. As in exercise 3,
+# float16 and bfloat16 input is normalised in float32, and the result has the dtype of x.
 #
 # What trips people up:
 #

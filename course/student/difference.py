@@ -11,6 +11,19 @@ from course.student.plain import PlainValue, describe
 
 # Values to show beside each other around the largest error.
 SHOWN = 4
+# What to say of outputs that tell what ran inside, and not what came of it.
+READY_MADE = {
+    "built-in norm called": "Your code calls PyTorch's own layer norm, or another normalisation of"
+    " PyTorch. In this task you write it yourself.",
+    "ready-made norm called": "Your code calls a ready-made normalisation, such as PyTorch's own"
+    " layer norm. In this task you write it yourself.",
+    "built-in attention called": "Your code calls PyTorch's own attention. In this task you write"
+    " it yourself.",
+    "built-in encoder layer used": "Your code uses PyTorch's own encoder layer. In this task you"
+    " write it yourself.",
+    "built-in encoder": "Your code uses PyTorch's own encoder, or a layer of it. In this task you"
+    " write it yourself.",
+}
 
 
 def agree(value: PlainValue, expected: PlainValue, tolerance: Tolerance) -> bool:
@@ -39,11 +52,15 @@ def describe_difference(case: Case, outcome: Outcome) -> tuple[str, ...]:
         place = f", in `{problem.function}`" if problem.function else ""
         own_line = (f"Your line{place}: `{problem.line}`",) if problem.line else ()
         return (*own_line, f"{problem.kind}: {problem.message}")
-    for name in case.judged:
-        value, expected = outcome.outputs.get(name), case.expected[name]
-        if not agree(value, expected, case.tolerance):
-            return tuple(_sentences(name, value, expected, case))
-    return ()
+    wrong = [
+        name
+        for name in case.judged
+        if not agree(outcome.outputs.get(name), case.expected[name], case.tolerance)
+    ]
+    ready_made = tuple(READY_MADE[name] for name in wrong if name in READY_MADE)
+    if ready_made or not wrong:
+        return ready_made
+    return tuple(_sentences(wrong[0], outcome.outputs.get(wrong[0]), case.expected[wrong[0]], case))
 
 
 def _sentences(name: str, value: PlainValue, expected: PlainValue, case: Case) -> Iterator[str]:

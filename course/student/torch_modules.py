@@ -31,8 +31,6 @@ FORMS: dict[str, Callable[[list[int]], Any]] = {
 OTHER_DEVICE = "meta"
 # How a message names what a parameter starts at.
 STARTS = {0: "zeros", 1: "ones"}
-# Parts of the names of PyTorch's own normalisations, as functions and as operations.
-BUILT_IN_NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm")
 
 
 def new_module(student: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:

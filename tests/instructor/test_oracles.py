@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,8 @@ from torch import nn
 from course.instructor.task import all_tasks
 from course.instructor.tasks import (
     ch02_adaptive_layer_norm,
+    ex01_basic_implementation,
+    ex02_forward_backward,
     ex03_pytorch_module,
     ex05_rms_norm,
     ex07_transformer_block,
@@ -16,6 +19,25 @@ from course.instructor.tasks import (
 from course.student.torch_modules import seeded
 
 TASKS = all_tasks()
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 3, 4, 5)])
+def test_the_layer_norm_in_numpy_and_its_gradients(shape: tuple[int, ...]) -> None:
+    with seeded(0):
+        x, dout = torch.randn(2, *shape, dtype=torch.float64)
+        gamma, beta = torch.randn(2, shape[-1], dtype=torch.float64)
+    leaves = [x.requires_grad_(), gamma.requires_grad_(), beta.requires_grad_()]
+    right = nn.functional.layer_norm(x, gamma.shape, gamma, beta, eps=0.1)
+    gradients = torch.autograd.grad(right, leaves, dout)
+
+    arrays = [leaf.detach().numpy() for leaf in leaves]
+    output = ex01_basic_implementation.oracle(*arrays, eps=0.1)
+    np.testing.assert_allclose(output, right.detach().numpy())
+    layer = ex02_forward_backward.Oracle(shape[-1], eps=0.1)
+    layer.gamma, layer.beta = arrays[1:]
+    np.testing.assert_allclose(layer.forward(arrays[0]), right.detach().numpy())
+    for own, theirs in zip(layer.backward(dout.numpy()), gradients, strict=True):
+        np.testing.assert_allclose(own, theirs.numpy())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from course.student.answer_key import AnswerKey, Case, NamedMistake, Tolerance, from_json, to_json
+from course.student.difference import READY_MADE
 from course.student.judge import judge
 from course.student.outcome import Outcome, Problem
 
@@ -169,3 +170,12 @@ def test_a_key_comes_back_from_json() -> None:
     text = to_json(key, "Built by a test")
     assert "Built by a test" in text.splitlines()[0]
     assert to_json(from_json(text), "Built by a test") == text
+
+
+def test_that_ready_made_code_ran_is_told_before_all_numbers() -> None:
+    called = "built-in norm called"
+    own_code = replace(CASES[0], judged=("output", called), expected={"output": 1.0, called: False})
+    key = replace(KEY, cases=(own_code,), mistakes=())
+    assert judge(key, [Outcome({"output": 1.0, called: False})]).score == 2
+    report = judge(key, [Outcome({"output": 2.0, called: True})])
+    assert report.description == (READY_MADE[called],)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_scale
+from course.instructor.forbidden import NORMS
 from course.instructor.task import Task
 from course.layer_normalization_solutions import MultiDimLayerNorm, layer_norm_over_dims
 from course.student.answer_key import Case, Tolerance
@@ -73,6 +74,7 @@ over_dims = Task(
     "Layer normalization over any dims",
     defines="layer_norm_over_dims",
     oracle=summed_by_group,
+    forbids=NORMS,
 )
 
 
@@ -907,6 +909,7 @@ multi_dim = Task(
     "Layer normalization over any dims, as a module",
     defines="MultiDimLayerNorm",
     oracle=OracleModule,
+    forbids=NORMS,
 )
 
 # Gradients of a float64 computation; a wrong one is off by 1e-2 and more. Right solutions that

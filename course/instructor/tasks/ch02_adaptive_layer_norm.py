@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_rows
+from course.instructor.forbidden import NORMS
 from course.instructor.task import Task
 from course.layer_normalization_solutions import AdaNorm, DetachNorm
 from course.student.answer_key import Case, Tolerance
@@ -86,9 +87,14 @@ detach_norm_task = Task(
     "Layer norm with constants for statistics",
     defines="DetachNorm",
     oracle=Oracle,
+    forbids=NORMS,
 )
 ada_norm_task = Task(
-    "ch02_ada_norm", "A scale that adapts to its input", defines="AdaNorm", oracle=AdaNormOracle
+    "ch02_ada_norm",
+    "A scale that adapts to its input",
+    defines="AdaNorm",
+    oracle=AdaNormOracle,
+    forbids=NORMS,
 )
 
 # x is float64 here, but a right solution may pass through float32, which costs about 1e-6. An eps

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_scale
+from course.instructor.forbidden import NORMS
 from course.instructor.task import Task
 from course.layer_normalization_solutions import GroupNorm, group_statistics
 from course.student.answer_key import Case, Tolerance
@@ -61,7 +62,11 @@ statistics_task = Task(
     oracle=oracle_statistics,
 )
 group_norm_task = Task(
-    "ch03_group_norm", "Group normalization as a module", defines="GroupNorm", oracle=Oracle
+    "ch03_group_norm",
+    "Group normalization as a module",
+    defines="GroupNorm",
+    oracle=Oracle,
+    forbids=NORMS,
 )
 
 # A computation in float32 is off by about 1e-6 here, and an eps that is 1e-5 too small or too

@@ -3,20 +3,32 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from course.instructor.draws import draw_parameters, draw_rows
+from course.instructor.forbidden import NORMS_OF_ANY_LIBRARY
 from course.instructor.task import Task
 from course.student.answer_key import Case, Tolerance
 
 
 def oracle(x, gamma, beta, eps=1e-5):
-    """PyTorch's own layer norm, in float64 whatever the inputs are."""
-    x64, gamma64, beta64 = (torch.tensor(np.asarray(a, np.float64)) for a in (x, gamma, beta))
-    return torch.nn.functional.layer_norm(x64, gamma64.shape, gamma64, beta64, eps).numpy()
+    """The definition with sums, in float64 whatever the inputs are.
+
+    PyTorch's own would be found out by the task's first case. A test holds the two against each
+    other.
+    """
+    x64, gamma64, beta64 = (np.asarray(a, np.float64) for a in (x, gamma, beta))
+    centred = x64 - x64.sum(-1, keepdims=True) / gamma64.size
+    squares = (centred * centred).sum(-1, keepdims=True)
+    return centred / np.sqrt(squares / gamma64.size + eps) * gamma64 + beta64
 
 
-layer_norm = Task("ex01_layer_norm", "Layer normalization", defines="layer_norm", oracle=oracle)
+layer_norm = Task(
+    "ex01_layer_norm",
+    "Layer normalization",
+    defines="layer_norm",
+    oracle=oracle,
+    forbids=NORMS_OF_ANY_LIBRARY,
+)
 
 # A computation in float32 is off by about 1e-6 here: one case asks for more, the others accept it.
 FLOAT32 = Tolerance(rtol=1e-5, atol=1e-5)
@@ -47,6 +59,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
         points=2,
         inputs=inputs(draw_rows(rng, batch, features), eps=TINY),
         tolerance=FLOAT32,
+        judged=("output", "ready-made norm called"),
         hint="Work through one row by hand: its mean, its variance, then (x - mean) / sqrt(var + "
         "eps), and only then `gamma` and `beta`. Print each step and compare.",
     )
@@ -540,6 +553,19 @@ def single_precision(x, gamma, beta, eps=1e-5):
     mean = x.mean(axis=-1, keepdims=True)
     var = x.var(axis=-1, keepdims=True)
     return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+@layer_norm.known_mistake(
+    "a call of PyTorch's own layer norm",
+    "The numbers are right, but your function hands x to a normalisation of PyTorch. Writing that "
+    "one is what this exercise is about.",
+    hint="Start from `x.mean` and `x.var`, or from sums.",
+)
+def borrowed(x, gamma, beta, eps=1e-5):
+    import torch
+
+    rows, scale, shift = (torch.tensor(a, dtype=torch.float64) for a in (x, gamma, beta))
+    return torch.nn.functional.layer_norm(rows, scale.shape, scale, shift, eps).numpy()
 
 
 @layer_norm.combination

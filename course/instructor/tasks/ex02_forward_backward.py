@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from course.instructor.draws import draw_parameters, draw_rows
+from course.instructor.forbidden import AUTOGRAD, NORMS_OF_ANY_LIBRARY
 from course.instructor.task import Task
 from course.layer_normalization_solutions import LayerNorm, parameter_gradients
 from course.student.answer_key import Case, Tolerance
 
 
-class TorchLayerNorm:
-    """PyTorch's own layer norm and its autograd, in float64 whatever the inputs are."""
+class Oracle:
+    """The definition with sums and the Jacobian of each row, in float64 whatever the inputs are.
+
+    PyTorch's own layer norm and autograd would be found out. A test holds the two against each
+    other.
+    """
 
     def __init__(self, normalized_shape, eps=1e-5):
         """Start with gamma 1 and beta 0."""
@@ -21,40 +25,55 @@ class TorchLayerNorm:
         self.eps = eps
 
     def forward(self, x):
-        """Layer norm of the last axis of x; keeps the graph."""
-        self.leaves = [
-            torch.tensor(np.asarray(a, np.float64), requires_grad=True)
-            for a in (x, self.gamma, self.beta)
-        ]
-        x64, gamma64, beta64 = self.leaves
-        self.output = torch.nn.functional.layer_norm(x64, gamma64.shape, gamma64, beta64, self.eps)
-        return self.output.detach().numpy()
+        """Layer norm of the last axis of x; keeps what backward needs."""
+        gamma64, beta64 = (np.asarray(a, np.float64) for a in (self.gamma, self.beta))
+        x64 = np.asarray(x, np.float64)
+        centred = x64 - x64.sum(-1, keepdims=True) / gamma64.size
+        squares = (centred * centred).sum(-1, keepdims=True)
+        self.std = np.sqrt(squares / gamma64.size + self.eps)
+        self.x_hat = centred / self.std
+        return self.x_hat * gamma64 + beta64
 
     def backward(self, dout):
         """Gradients of sum(dout * output) with respect to x, gamma and beta."""
-        upstream = torch.tensor(np.asarray(dout, np.float64))
-        gradients = torch.autograd.grad(self.output, self.leaves, upstream, retain_graph=True)
-        return tuple(gradient.numpy() for gradient in gradients)
+        features = self.gamma.size
+        constant = np.eye(features) - 1 / features
+        # For each row, how x_hat at the one feature changes with x at the other.
+        products = self.x_hat[..., :, None] * self.x_hat[..., None, :]
+        jacobian = (constant - products / features) / self.std[..., None]
+        upstream = np.asarray(dout * self.gamma, np.float64)
+        dx = (upstream[..., None, :] @ jacobian)[..., 0, :]
+        return dx, *oracle_of_parameter_gradients(dout, self.x_hat)
 
 
-def torch_parameter_gradients(dout, normalized):
-    """PyTorch's gradients of sum(dout * (gamma * normalized + beta)) in float64."""
-    upstream, x_hat = (torch.tensor(np.asarray(a, np.float64)) for a in (dout, normalized))
-    gamma, beta = (torch.ones(x_hat.shape[-1:], dtype=x_hat.dtype) for _ in range(2))
-    gamma.requires_grad_()
-    beta.requires_grad_()
-    gradients = torch.autograd.grad(gamma * x_hat + beta, (gamma, beta), upstream)
-    return tuple(gradient.numpy() for gradient in gradients)
+def oracle_of_parameter_gradients(dout, normalized):
+    """Gradients of sum(dout * (gamma * normalized + beta)) in float64, one feature at a time."""
+    features = range(normalized.shape[-1])
+    dgamma = [np.sum(dout[..., i] * normalized[..., i], dtype=np.float64) for i in features]
+    return np.array(dgamma), np.array([np.sum(dout[..., i], dtype=np.float64) for i in features])
 
 
-forward_task = Task("ex02_forward", "Forward pass", defines="LayerNorm", oracle=TorchLayerNorm)
+forward_task = Task(
+    "ex02_forward",
+    "Forward pass",
+    defines="LayerNorm",
+    oracle=Oracle,
+    forbids=NORMS_OF_ANY_LIBRARY,
+)
 parameter_task = Task(
     "ex02_parameter_gradients",
     "Gradients of gamma and beta",
     defines="parameter_gradients",
-    oracle=torch_parameter_gradients,
+    oracle=oracle_of_parameter_gradients,
+    forbids=AUTOGRAD,
 )
-backward_task = Task("ex02_backward", "Backward pass", defines="LayerNorm", oracle=TorchLayerNorm)
+backward_task = Task(
+    "ex02_backward",
+    "Backward pass",
+    defines="LayerNorm",
+    oracle=Oracle,
+    forbids=AUTOGRAD,
+)
 
 # A computation in float32 is off by about 1e-6 here: one case asks for more, the others accept it.
 FLOAT32 = Tolerance(rtol=1e-5, atol=1e-5)
@@ -92,6 +111,7 @@ def forward_cases(rng: np.random.Generator) -> Iterator[Case]:
         points=1.5,
         inputs=inputs(draw_rows(rng, batch, features), eps=TINY_EPS),
         tolerance=FLOAT32,
+        judged=("output", "ready-made norm called"),
         hint="These are the four steps of exercise 1. Read `self.gamma`, `self.beta` and "
         "`self.eps`, and print each step for one row.",
     )
@@ -519,6 +539,21 @@ class ForwardWritesIntoX(LayerNorm):
         return self.gamma * self.normalized + self.beta
 
 
+@forward_task.known_mistake(
+    "a torch.nn.LayerNorm inside",
+    "The numbers are right, but your `forward` has PyTorch's own layer norm do the work. Writing "
+    "that one is what this exercise is about.",
+    hint="Start from `x.mean` and `x.var`, or from sums.",
+)
+class BorrowedForward(LayerNorm):
+    def forward(self, x):
+        import torch
+
+        norm = torch.nn.LayerNorm(x.shape[-1], self.eps, False, dtype=torch.float64)
+        self.normalized = norm(torch.tensor(x, dtype=torch.float64)).numpy()
+        return self.gamma * self.normalized + self.beta
+
+
 @forward_task.combination
 class UnbiasedWithoutGamma(LayerNorm):
     def forward(self, x):
@@ -843,6 +878,22 @@ def torn_reshape(dout, normalized):
     features = dout.shape[-1]
     dgamma = (dout * normalized).reshape(features, -1).sum(axis=1)
     return dgamma, dout.reshape(features, -1).sum(axis=1)
+
+
+@parameter_task.known_mistake(
+    "autograd finds the gradients",
+    "The numbers may be right, but PyTorch's autograd found them. Writing out what it would do is "
+    "what this exercise is about.",
+    hint="Each of the two is one line: a product or none, and a sum.",
+)
+def autograd_gradients(dout, normalized):
+    import torch
+
+    upstream, x_hat = (torch.tensor(a, dtype=torch.float64) for a in (dout, normalized))
+    gamma, beta = torch.ones(2, x_hat.shape[-1], dtype=torch.float64)
+    leaves = [gamma.requires_grad_(), beta.requires_grad_()]
+    gradients = torch.autograd.grad(gamma * x_hat + beta, leaves, upstream)
+    return tuple(gradient.numpy() for gradient in gradients)
 
 
 @parameter_task.combination
@@ -2052,6 +2103,27 @@ class FiniteDifferences(LayerNorm):
         self.forward(x)
         dgamma, dbeta = parameter_gradients(dout, self.normalized)
         return dx, dgamma, dbeta
+
+
+@backward_task.known_mistake(
+    "autograd does the work",
+    "The numbers may be right, but PyTorch's autograd found them. Writing out what it would do is "
+    "what this exercise is about.",
+    hint="Start from g = dout * gamma, and use NumPy only.",
+)
+class AutogradBackward(LayerNorm):
+    def backward(self, dout):
+        import torch
+
+        leaves = [
+            torch.tensor(a, dtype=torch.float64, requires_grad=True)
+            for a in (self.input, self.gamma, self.beta)
+        ]
+        x, gamma, beta = leaves
+        centred = x - x.mean(-1, keepdim=True)
+        y = gamma * centred / (centred.square().mean(-1, keepdim=True) + self.eps).sqrt() + beta
+        y.backward(torch.tensor(dout, dtype=torch.float64))
+        return tuple(leaf.grad.numpy() for leaf in leaves)
 
 
 @backward_task.combination

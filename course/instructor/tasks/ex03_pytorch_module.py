@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_scale
+from course.instructor.forbidden import NORMS
 from course.instructor.task import Task
 from course.layer_normalization_solutions import CustomLayerNorm
 from course.student.answer_key import Case, Tolerance
@@ -39,6 +40,7 @@ custom_layer_norm = Task(
     "Layer normalization as a module",
     defines="CustomLayerNorm",
     oracle=Oracle,
+    forbids=NORMS,
 )
 
 # A computation in float32 is off by about 1e-6 here, and an eps that is 1e-5 too small or too

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_rows, draw_scale
+from course.instructor.forbidden import NORMS, NORMS_AND_AUTOGRAD
 from course.instructor.task import Task
 from course.layer_normalization_solutions import RMSNorm, rms_norm_backward
 from course.student.answer_key import Case, Tolerance
@@ -50,12 +51,19 @@ def jacobian_backward(dout, x, weight, eps=1e-5):
     return dx.reshape(x.shape), dweight
 
 
-rms_norm_task = Task("ex05_rms_norm", "RMSNorm as a module", defines="RMSNorm", oracle=Oracle)
+rms_norm_task = Task(
+    "ex05_rms_norm",
+    "RMSNorm as a module",
+    defines="RMSNorm",
+    oracle=Oracle,
+    forbids=NORMS,
+)
 backward_task = Task(
     "ex05_rms_norm_backward",
     "The gradients of RMSNorm",
     defines="rms_norm_backward",
     oracle=jacobian_backward,
+    forbids=NORMS_AND_AUTOGRAD,
 )
 
 # A computation in float32 is off by about 1e-6 here, and an eps that is 1e-5 too small or too

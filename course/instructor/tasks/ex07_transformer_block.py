@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from course.instructor.forbidden import ATTENTION, ENCODER_LAYERS, MULTI_HEAD_ATTENTION
 from course.instructor.task import Task
 from course.layer_normalization_solutions import (
     MultiHeadSelfAttention,
@@ -108,6 +109,7 @@ attention = Task(
     "Scaled dot-product attention",
     defines="scaled_dot_product_attention",
     oracle=attention_oracle,
+    forbids=ATTENTION,
 )
 
 
@@ -693,6 +695,7 @@ multi_head = Task(
     "Multi-head self-attention",
     defines="MultiHeadSelfAttention",
     oracle=MultiHeadOracle,
+    forbids=MULTI_HEAD_ATTENTION,
 )
 
 BY_HAND = (
@@ -1382,6 +1385,7 @@ encoder_block = Task(
     "The encoder block",
     defines="TransformerEncoderBlock",
     oracle=EncoderBlockOracle,
+    forbids=ENCODER_LAYERS,
 )
 
 # As above, but for the eps of the norms, which is nobody's business here: with 1e-5 or none at

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_scale
+from course.instructor.forbidden import ENCODERS
 from course.instructor.task import Task
 from course.layer_normalization_solutions import (
     PostLayerNormTransformer,
@@ -122,12 +123,14 @@ pre_layer_norm = Task(
     "The norm before each sublayer",
     defines="PreLayerNormTransformer",
     oracle=OraclePre,
+    forbids=ENCODERS,
 )
 post_layer_norm = Task(
     "ex09_post_layer_norm",
     "The norm after each sublayer",
     defines="PostLayerNormTransformer",
     oracle=OraclePost,
+    forbids=ENCODERS,
 )
 layer_gradients = Task(
     "ex09_gradient_norms",

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from course.instructor.draws import draw_scale
+from course.instructor.forbidden import NORMS
 from course.instructor.task import Task
 from course.layer_normalization_solutions import (
     ImageLayerNorm,
@@ -86,18 +87,21 @@ image = Task(
     "Layer normalization of images",
     defines="ImageLayerNorm",
     oracle=ImageOracle,
+    forbids=NORMS,
 )
 text = Task(
     "ex10_text",
     "Layer normalization of padded text",
     defines="TextLayerNorm",
     oracle=TextOracle,
+    forbids=NORMS,
 )
 time_series = Task(
     "ex10_time_series",
     "Layer normalization of time series",
     defines="TimeSeriesLayerNorm",
     oracle=TimeSeriesOracle,
+    forbids=NORMS,
 )
 
 # A computation in float32 is off by about 1e-6 here, and an eps that is 1e-5 too small or too

@@ -8,8 +8,8 @@ from torch import nn
 
 from course.student.outcome import UnusableError
 from course.student.plain import PlainValues
+from course.student.ready_made import BUILT_IN_NORMS
 from course.student.torch_modules import (
-    BUILT_IN_NORMS,
     DTYPES,
     calls_of,
     dtype_name,

@@ -10,8 +10,8 @@ from torch import nn
 
 from course.student.outcome import UnusableError, as_array
 from course.student.plain import PlainValues
+from course.student.ready_made import BUILT_IN_NORMS
 from course.student.torch_modules import (
-    BUILT_IN_NORMS,
     DTYPES,
     calls_of,
     dtypes_of_output,

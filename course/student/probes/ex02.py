@@ -7,6 +7,7 @@ import numpy as np
 
 from course.student.outcome import UnusableError, as_array
 from course.student.plain import PlainValues
+from course.student.ready_made import AUTOGRAD, library_calls
 
 
 def forward(
@@ -28,15 +29,18 @@ def forward(
         earlier_x: what the same layer's `forward` is called with first, if anything.
 
     Returns:
-        `output`, and `x`, `gamma`, `beta` as they are after the call.
+        `output`, whether a `ready-made norm` was `called`, and `x`, `gamma`, `beta` as they are
+        after the call.
     """
     layer = _layer(student, gamma, beta, eps)
     call_forward = _method(layer, "forward")
     if earlier_x is not None:
         call_forward(earlier_x)
-    output = as_array(call_forward(x), "What `forward` returned")
+    with library_calls() as called:
+        output = call_forward(x)
     return {
-        "output": output,
+        "output": as_array(output, "What `forward` returned"),
+        "ready-made norm called": bool(called),
         "x": x,
         "gamma": as_array(layer.gamma, "`gamma` after `forward`"),
         "beta": as_array(layer.beta, "`beta` after `forward`"),
@@ -56,9 +60,8 @@ def parameter_gradients(
     Returns:
         `dgamma` and `dbeta`, and `dout` and `normalized` as they are after the call.
     """
-    gradients = _parts(
-        student(dout, normalized), ("dgamma", "dbeta"), "What `parameter_gradients` returned"
-    )
+    returned = _written_out(student, dout, normalized)
+    gradients = _parts(returned, ("dgamma", "dbeta"), "What `parameter_gradients` returned")
     return {**gradients, "dout": dout, "normalized": normalized}
 
 
@@ -96,7 +99,8 @@ def backward(
     # Each call has its own dout, so that writing into dout shows where it is looked for.
     for _ in range(backward_calls - 1):
         call_backward(dout.copy())
-    gradients = _parts(call_backward(dout), ("dx", "dgamma", "dbeta"), "What `backward` returned")
+    returned = _written_out(call_backward, dout)
+    gradients = _parts(returned, ("dx", "dgamma", "dbeta"), "What `backward` returned")
     return {**gradients, "x": x, "dout": dout}
 
 
@@ -124,6 +128,26 @@ def _method(layer: Any, name: str) -> Callable[..., Any]:
         " whenever you have run the cell of the class.",
     }
     raise UnusableError(f"`LayerNorm` has no method `{name}`. {cell[name]}")
+
+
+def _written_out(function: Callable[..., Any], *arguments: np.ndarray) -> Any:
+    """Call a function that is to compute gradients itself.
+
+    Raises:
+        UnusableError: a library computed them.
+    """
+    with library_calls() as called:
+        returned = function(*arguments)
+    if any(AUTOGRAD in name for name in called):
+        raise UnusableError(
+            "PyTorch's autograd computed a gradient inside your function. Here you write out what"
+            " it would do, in NumPy."
+        )
+    if called:
+        raise UnusableError(
+            f"Your function calls a ready-made normalisation, `{called[0]}`. Write it out in NumPy."
+        )
+    return returned
 
 
 def _parts(value: Any, names: tuple[str, ...], what: str) -> PlainValues:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from course.student.plain import PlainValues
+from course.student.ready_made import BUILT_IN_NORMS
 from course.student.torch_modules import (
-    BUILT_IN_NORMS,
     DTYPES,
     FORMS,
     calls_of,
