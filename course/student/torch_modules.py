@@ -14,6 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from course.student.outcome import UnusableError, as_array
 from course.student.plain import PlainValues
 
+# The networks of this course are small. On a machine that does something else too, threads that
+# share such work wait for each other, and a minute of training becomes five.
+torch.set_num_threads(1)
+
 DTYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,

@@ -70,7 +70,7 @@ _CAPABILITIES_VERSION_3 = 0x20080522
 
 # Of files, processes, messages between processes, names of the machine, and network.
 _APART = 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000
-_NOSUID_NODEV, _BIND, _PRIVATE_ALL = 2 | 4, 4096, (1 << 18) | 16384
+_NOSUID_NODEV, _BIND, _PRIVATE_ALL = 2 | 4, 4096 | 16384, (1 << 18) | 16384
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -137,14 +137,16 @@ def _be_first(request: dict, settings: dict) -> None:
 def _look_at(room: str, settings: dict) -> None:
     """Have folders and processes of one's own: of the rooms see one, and write only to memory."""
     _mount("none", "/", None, _PRIVATE_ALL)
-    own = os.open(room, os.O_PATH)
+    # What is to be seen although it lies where something else will lie over it.
+    held = {path: os.open(path, os.O_PATH) for path in (*settings["shown"], room)}
     for folder in (*settings["writable"], os.path.dirname(room)):
         os.makedirs(folder, exist_ok=True)
         options = f"mode=1777,size={settings['files']},nr_inodes={settings['file_count']}"
         _mount("tmpfs", folder, "tmpfs", _NOSUID_NODEV, options)
-    os.mkdir(room)
-    _mount(f"/proc/self/fd/{own}", room, None, _BIND)
-    os.close(own)
+    for path, number in held.items():
+        os.makedirs(path, exist_ok=True)
+        _mount(f"/proc/self/fd/{number}", path, None, _BIND)
+        os.close(number)
     _mount("proc", "/proc", "proc", _NOSUID_NODEV)
 
 

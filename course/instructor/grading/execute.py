@@ -16,10 +16,12 @@ from nbgrader import utils
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Integer, Unicode
 
+from course.instructor.forbidden import Forbidden, in_words, with_built_ins
 from course.instructor.grading.notebook_run import NotebookRun
 from course.instructor.grading.record import Record, keep_record, record_of
 from course.instructor.grading.safe_content import safe_outputs
 from course.instructor.grading.secret import class_secret, fresh_seed
+from course.instructor.grading.source import built_ins_used, suspicious
 from course.instructor.grading.warm import warm_process
 from course.instructor.task import Task, all_tasks
 from course.instructor.text_notebook import check_call, only_shows
@@ -80,17 +82,22 @@ class ExecuteAndJudge(NbGraderPreprocessor):
             answers = {task: _no_answers(key, record.unreadable) for task, key in keys.items()}
         else:
             answers = self._answers(nb, keys, record)
+        sources: list[str] = []
         for cell in nb.cells:
             if utils.is_grade(cell):
-                task, _ = check_call(cell)
-                report = _report(all_tasks()[task], seeds[task], keys[task], answers[task])
-                card = ReportCard(report, graded=True)
-                cell.outputs = [
-                    v4.new_output(
-                        "display_data", {"text/html": card._repr_html_(), "text/plain": str(card)}
-                    ),
-                    v4.new_output("execute_result", {"text/plain": repr(report.score)}),
-                ]
+                name, expression = check_call(cell)
+                task, key, outcomes, words = all_tasks()[name], keys[name], answers[name], ""
+                if task.forbids:
+                    used = built_ins_used(sources, expression, task.forbids)
+                    outcomes = with_built_ins(key, outcomes, used, task.forbids)
+                    words = in_words(used) if used else ""
+                    if used or _seen_at_work(task.forbids, key, outcomes):
+                        record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
+                report = _report(task, seeds[name], key, outcomes)
+                cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
+            elif cell.cell_type == "code":
+                sources.append(cell.source)
+        record.flags += suspicious(sources)
         keep_record(nb, record)
         return nb, resources
 
@@ -123,12 +130,31 @@ def _tasks(nb: NotebookNode) -> list[str]:
     return [check_call(cell)[0] for cell in nb.cells if utils.is_grade(cell)]
 
 
+def _seen_at_work(forbidden: Forbidden, key: AnswerKey, outcomes: list[Outcome]) -> bool:
+    """Whether a probe saw that something forbidden was called."""
+    name = forbidden.output
+    return any(
+        outcome.outputs.get(name, case.expected[name]) != case.expected[name]
+        for case, outcome in zip(key.cases, outcomes, strict=True)
+        if name in case.judged
+    )
+
+
 def _report(task: Task, seed: int, key: AnswerKey, outcomes: list[Outcome]) -> Report:
     report = judge(key, outcomes)
     if report.first_failure and report.started:
         # Only now the known mistakes are run, which takes nearly all of a key's time.
         report = judge(task.key(seed), outcomes)
     return report
+
+
+def _verdict(card: ReportCard) -> list[NotebookNode]:
+    """The outputs of a check cell: the card, and the score where nbgrader looks for it."""
+    shown = {"text/html": card._repr_html_(), "text/plain": str(card)}
+    return [
+        v4.new_output("display_data", shown),
+        v4.new_output("execute_result", {"text/plain": repr(card.report.score)}),
+    ]
 
 
 def _question(key: AnswerKey, expression: str) -> str:

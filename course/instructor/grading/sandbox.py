@@ -112,7 +112,13 @@ def command_line(limits: Limits, rooms: Path, line: int) -> list[str]:
         held += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         apart = ["--unshare-all", "--unshare-user", "--disable-userns"]
-    settings = asdict(limits) | {"line": line, "font_list": _font_list(), "writable": WRITABLE}
+    folders = [Path(course.__file__).parent, *_pythons()]
+    settings = asdict(limits) | {
+        "line": line,
+        "font_list": _font_list(),
+        "writable": WRITABLE,
+        "shown": [str(path) for path in folders if any(map(path.is_relative_to, WRITABLE))],
+    }
     return [
         bwrap(),
         *(*apart, *held, "--hostname", "grading", "--die-with-parent", "--new-session"),
@@ -152,13 +158,12 @@ def environment() -> dict[str, str]:
 def _view(limits: Limits, rooms: Path) -> list[str]:
     """The files inside. Later ones lie over earlier ones."""
     package = Path(course.__file__).parent
-    python = sorted({sys.base_prefix, sys.prefix, *map(str, _linked_pythons())}, key=len)
     return [
         *("--ro-bind", "/usr", "/usr"),
         *(word for name in _SYSTEM_FOLDERS for word in _system_folder(Path(name))),
         *(word for name in _SYSTEM_FILES for word in ("--ro-bind-try", name, name)),
         *_in_memory(limits, "/tmp"),
-        *(word for name in python for word in _read_only(Path(name))),
+        *(word for path in _pythons() for word in _read_only(path)),
         # Of the course no more than a student has.
         *("--perms", "0755", "--tmpfs", str(package)),
         *(word for name in ("__init__.py", "student") for word in _read_only(package / name)),
@@ -192,13 +197,13 @@ def _parents(path: Path) -> list[str]:
     return [word for folder in above for word in ("--perms", "0755", "--dir", folder)]
 
 
-def _linked_pythons() -> list[Path]:
-    """The folders of the interpreters that a virtual environment's `python` links to."""
-    path, folders = Path(sys.executable), []
+def _pythons() -> list[Path]:
+    """The folders of this Python, and of those that its `python` is a link to; outer ones first."""
+    path, folders = Path(sys.executable), {Path(sys.base_prefix), Path(sys.prefix)}
     while path.is_symlink():
         path = path.parent / os.readlink(path)
-        folders.append(path.resolve().parent.parent)
-    return folders
+        folders.add(path.resolve().parent.parent)
+    return sorted(folders)
 
 
 @cache

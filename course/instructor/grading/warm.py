@@ -130,8 +130,8 @@ class WarmProcess:
     def close(self) -> None:
         """End it and all its forks."""
         self._line.close()
-        self._process.kill()
-        self._process.wait()
+        with self._process:
+            self._process.kill()
         shutil.rmtree(self.rooms, ignore_errors=True)
 
     def _why(self) -> str:

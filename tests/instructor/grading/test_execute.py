@@ -70,6 +70,51 @@ def test_a_forgery_neither_gains_nor_costs_anything(tmp_path: Path, forgery: str
     assert scores(one(tmp_path, f"{RIGHT}\n{forgery}")) == [10]
 
 
+THREE = "ex03_pytorch_module"
+WITHOUT_MODES = """
+class CustomLayerNorm(nn.Module):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.shape, self.eps = tuple(normalized_shape), eps
+        self.weight = nn.Parameter(torch.ones(self.shape))
+        self.bias = nn.Parameter(torch.zeros(self.shape))
+
+    def forward(self, x):
+        from torch.utils._python_dispatch import _disable_current_modes
+        with torch._C.DisableTorchFunction(), _disable_current_modes():
+            return torch.{function}(x, self.shape, self.weight, self.bias, self.eps)
+"""
+
+
+def test_a_built_in_that_hides_from_the_probe_is_found_in_the_text_and_flagged(
+    tmp_path: Path,
+) -> None:
+    source = WITHOUT_MODES.format(function="layer_norm")
+    notebook = graded(tmp_path, THREE, {"ex03_custom_layer_norm": source})
+    assert scores(notebook) == [0]
+    assert "Your code uses `torch.layer_norm`, which may not be used" in cards(notebook)
+    assert "torch.layer_norm" in record_of(notebook).flags[0]
+
+
+def test_a_built_in_whose_name_is_hidden_is_seen_at_work_and_flagged(tmp_path: Path) -> None:
+    source = f"def layer_norm(x, gamma, beta, eps=1e-5):\n    import torch\n{HIDDEN}"
+    notebook = one(tmp_path, source)
+    assert scores(notebook) == [0]
+    assert record_of(notebook).flags == ["ex01_layer_norm: It calls what it may not use."]
+
+
+HIDDEN = """    norm = getattr(torch, "".join(["layer", "_", "norm"]))
+    given = [torch.tensor(value, dtype=torch.float64) for value in (x, gamma, beta)]
+    return norm(given[0], x.shape[-1:], given[1], given[2], eps).numpy()
+"""
+
+
+def test_honest_work_is_not_flagged(tmp_path: Path) -> None:
+    assert record_of(one(tmp_path, RIGHT)).flags == []
+
+
 def test_a_case_in_which_the_code_hangs_costs_none_before_it(tmp_path: Path) -> None:
     # The definition is called first; eps is given by name or place in later cases only.
     hangs = f"{RIGHT}\nright = layer_norm\n\ncalls = 0\ndef layer_norm(*a, **k):\n" + (
