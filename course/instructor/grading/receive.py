@@ -217,7 +217,7 @@ def _ignored(folder: Path, notebook: Path) -> list[str]:
 
 def _plain(text: str) -> str:
     """A text with nothing in it that means something to Markdown, HTML or a terminal."""
-    return re.sub(r"[^\w .,()'-]", "?", text)[:120].replace("_", "\\_")
+    return re.sub(r"[^\w .,:()'-]", "?", text)[:120].replace("_", "\\_")
 
 
 def _is_linked(folder: Path) -> bool:

@@ -142,9 +142,8 @@ class WarmProcess:
         return (
             "bubblewrap is there, but cannot make a sandbox on this machine:"
             f" {words[-400:] or 'it gives no reason'}. In a container it needs permission for"
-            " namespaces; where the system forbids these to users (Ubuntu's"
-            " kernel.apparmor_restrict_unprivileged_userns), use the system's bubblewrap package."
-            " docs/security.md says more."
+            " namespaces, and some systems forbid these to ordinary users: docs/security.md says"
+            " what to do."
         )
 
 
