@@ -68,6 +68,9 @@ _ALLOW, _REFUSE, _UNKNOWN, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x8000000
 _NEW_NAMESPACES = 0x7E020000
 _X32 = 0x40000000  # above this, x86-64 has all its calls once more
 
+# Of one request.
+MOST_BYTES = 2**18
+
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAP_AMBIENT = 4, 22, 47
 _SECCOMP_MODE_FILTER, _CLEAR_ALL = 2, 4
 _CAPABILITIES_VERSION_3 = 0x20080522
@@ -95,29 +98,35 @@ def main() -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks need no waiting for
     with socket.socket(fileno=settings["line"]) as line:
-        while request := line.recv(65536):
-            if os.fork() == 0:
-                line.close()
-                _be_keeper(json.loads(request), settings)
+        while True:
+            request, numbers, _, _ = socket.recv_fds(line, MOST_BYTES, 1)
+            if not request:
+                return
+            with socket.socket(fileno=numbers[0]) as asker:
+                if os.fork() == 0:
+                    line.close()
+                    _be_keeper(json.loads(request), settings, asker)
 
 
-def _be_keeper(request: dict, settings: dict) -> None:
+def _be_keeper(request: dict, settings: dict, asker: socket.socket) -> None:
     """Be the parent of the first process in a view of its own, as long as it lives."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _call(_libc.unshare, _APART)
     child = os.fork()
     if child == 0:
-        _be_first(request, settings)
+        _be_first(request, settings, asker)
+    asker.close()
     os.waitpid(child, 0)
     os._exit(0)
 
 
-def _be_first(request: dict, settings: dict) -> None:
+def _be_first(request: dict, settings: dict, asker: socket.socket) -> None:
     """Show who this is, give up all rights, and run what was asked for."""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(request["announce"])  # whoever asked sees our number
-        line.recv(1)  # and lets us go on when it has hold of us
-    _look_at(request["room"], settings)
+    os.setsid()  # a signal to one's group is no signal to the keeper, or to the warm process
+    asker.send(b"\n")  # whoever asked sees our number
+    asker.recv(1)  # and lets us go on when it has hold of us
+    asker.close()
+    _look_at(settings)
     _limit(settings)
     if request["uid"] is not None:
         os.setgroups([])
@@ -126,6 +135,9 @@ def _be_first(request: dict, settings: dict) -> None:
     _drop_capabilities()
     os.makedirs(os.environ["MPLCONFIGDIR"])
     os.chdir(os.environ["HOME"])
+    for name, text in request["files"].items():
+        with open(name, "x") as file:
+            file.write(text)
     if platform.machine() in MACHINES:
         _deny(platform.machine())
     sys.modules["numpy"].random.seed()  # every fork has the same numbers ahead otherwise
@@ -138,13 +150,12 @@ def _be_first(request: dict, settings: dict) -> None:
     sys.exit()
 
 
-def _look_at(room: str, settings: dict) -> None:
-    """Have folders and processes of one's own: of the rooms see one, and write only to memory."""
+def _look_at(settings: dict) -> None:
+    """Have folders and processes of one's own, and write only to memory."""
     _mount("none", "/", None, _PRIVATE_ALL)
     # What is to be seen although it lies where something else will lie over it.
-    held = {path: os.open(path, os.O_PATH) for path in (*settings["shown"], room)}
-    for folder in (*settings["writable"], os.path.dirname(room)):
-        os.makedirs(folder, exist_ok=True)
+    held = {path: os.open(path, os.O_PATH) for path in settings["shown"]}
+    for folder in settings["writable"]:
         options = f"mode=1777,size={settings['files']},nr_inodes={settings['file_count']}"
         _mount("tmpfs", folder, "tmpfs", _NOSUID_NODEV, options)
     for path, number in held.items():

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import shutil
 import stat
 import threading
 import time
@@ -36,6 +35,10 @@ WATCHED_EVERY = 0.2
 SPARE_MEMORY = 256 * sandbox.MIB
 
 
+# In the kernel's folder: how it is to be talked to.
+CONNECTION_FILE = ".kernel.json"
+
+
 class MachineFullError(Exception):
     """The machine ran out of memory, which need not be the fault of what is graded."""
 
@@ -64,15 +67,10 @@ class SandboxKernelClient(AsyncKernelClient):
 class SandboxKernelManager(AsyncKernelManager):
     """Starts Python in the sandbox, in a fork of the warm process."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        """Make the folder through which the kernel is talked to."""
-        self._room, self.uid = warm_process().new_room()
-        super().__init__(**kwargs)
-        self.transport = "ipc"
-        self.connection_file = str(self._room / "kernel.json")
-        self.ip = str(self._room / "socket")
-        self.shutdown_wait_time = 0
-
+    transport = "ipc"
+    # As it is inside; from outside it is known when there is a process.
+    ip = str(sandbox.HOME / ".socket")
+    shutdown_wait_time = 0.0
     client_class = DottedObjectName(f"{__name__}.SandboxKernelClient")
     client_factory = Type(SandboxKernelClient)
 
@@ -82,12 +80,13 @@ class SandboxKernelManager(AsyncKernelManager):
         context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
         context.setsockopt(zmq.RCVHWM, MESSAGES)
         context.setsockopt(zmq.LINGER, 0)
+        context.setsockopt(zmq.RECONNECT_IVL, 10)  # milliseconds, until the kernel listens
         return context
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The one kernelspec: whatever the notebook says, it runs in this."""
-        launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        launch = ["-m", "ipykernel_launcher", "-f", CONNECTION_FILE]
         return KernelSpec(
             # Files beside the notebook must not stand in for modules of the same name.
             argv=[
@@ -102,12 +101,6 @@ class SandboxKernelManager(AsyncKernelManager):
             metadata={"kernel_provisioner": {"provisioner_name": PROVISIONER}},
         )
 
-    async def _async_cleanup_resources(self, restart: bool = False) -> None:
-        await super()._async_cleanup_resources(restart)
-        shutil.rmtree(self._room, ignore_errors=True)
-
-    cleanup_resources = _async_cleanup_resources
-
 
 class SandboxProvisioner(LocalProvisioner):
     """Launches a kernel in the sandbox, and ends it when it uses more than it may."""
@@ -120,14 +113,12 @@ class SandboxProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **_: Any) -> Any:
         """Start the kernel, and a watch over it."""
-        manager = self.parent
-        assert isinstance(manager, SandboxKernelManager)
-        connection_file = Path(manager.connection_file)
-        if manager.uid is not None:
-            os.chown(connection_file, manager.uid, manager.uid)
-        self.process = warm_process().fork(cmd, connection_file.parent, manager.uid)
+        assert isinstance(self.parent, SandboxKernelManager)
+        content = Path(self.parent.connection_file).read_text(encoding="utf-8")
+        self.process = warm_process().fork(cmd, {CONNECTION_FILE: content})
         threading.Thread(target=self._watch, args=(self.process,), daemon=True).start()
-        return self.connection_info
+        outside = self.process.path(Path(self.parent.ip))
+        return self.connection_info | {"ip": str(outside)}
 
     async def poll(self) -> int | None:
         """None while the kernel lives."""

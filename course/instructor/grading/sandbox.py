@@ -96,12 +96,11 @@ def bwrap() -> str:
     )
 
 
-def command_line(limits: Limits, rooms: Path, line: int) -> list[str]:
+def command_line(limits: Limits, line: int) -> list[str]:
     """The command that starts `enter.py` in the sandbox, with `environment()`.
 
     Args:
         limits: what each of its forks may use.
-        rooms: the folder in which each fork has one, to be reached through.
         line: the number of the socket through which it is asked for forks.
     """
     # Only to give each fork a view of its own, and then to drop them all.
@@ -122,7 +121,7 @@ def command_line(limits: Limits, rooms: Path, line: int) -> list[str]:
     return [
         bwrap(),
         *(*apart, *held, "--hostname", "grading", "--die-with-parent", "--new-session"),
-        *_view(limits, rooms),
+        *_view(limits),
         # No module comes from the folder it runs in, nor from the user's.
         *("--", sys.executable, "-P", "-s", str(ENTER), json.dumps(settings)),
     ]
@@ -155,7 +154,7 @@ def environment() -> dict[str, str]:
     )
 
 
-def _view(limits: Limits, rooms: Path) -> list[str]:
+def _view(limits: Limits) -> list[str]:
     """The files inside. Later ones lie over earlier ones."""
     package = Path(course.__file__).parent
     return [
@@ -170,7 +169,6 @@ def _view(limits: Limits, rooms: Path) -> list[str]:
         *_read_only(ENTER),
         *("--remount-ro", str(package)),
         *_read_only(Path(_font_list())),
-        *(*_parents(rooms), "--bind", str(rooms), str(rooms)),
         *("--proc", "/proc", "--dev", "/dev"),
         *_in_memory(limits, "/dev/shm"),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),

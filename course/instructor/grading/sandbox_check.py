@@ -28,7 +28,7 @@ LIMITS = sandbox.Limits(
 
 # Runs inside. Each function says what it could do, in a few words; "" if nothing.
 INSIDE = r"""
-import ctypes, json, os, socket, subprocess, sys, threading
+import ctypes, json, os, socket, subprocess, sys, threading, time
 
 told = json.loads(sys.argv[1])
 
@@ -133,8 +133,10 @@ found = {
     "unowned": attempt(unowned),
     "disk": attempt(lambda: fill("/tmp")) + attempt(lambda: fill("/dev/shm")),
 }
-with open(told["answer"], "w") as file:
+with open(told["answer"] + ".new", "w") as file:
     json.dump(found, file)
+os.rename(told["answer"] + ".new", told["answer"])
+time.sleep(told["waits"])
 """
 
 # Leaves behind what another might find.
@@ -146,11 +148,16 @@ if not os.fork():
     time.sleep(600)
 """
 
-# What of that another sees.
-SEEN = (
-    "[name for folder in ('/tmp', '/dev/shm', os.path.expanduser('~'))"
-    " for name in os.listdir(folder) if name == 'left']"
-)
+# Says what of that it sees.
+LOOKS = r"""
+import os, time
+folders = ("/tmp", "/dev/shm", os.path.expanduser("~"))
+seen = [name for folder in folders for name in os.listdir(folder) if name == "left"]
+with open("/tmp/new", "w") as file:
+    file.write(repr(seen))
+os.rename("/tmp/new", "/tmp/seen")
+time.sleep(60)
+"""
 
 # Uses less in each process than one may, and more in all.
 TOO_MUCH_IN_ALL = r"""
@@ -213,15 +220,15 @@ def checks() -> list[Promise]:
         ]
 
 
-def tried_by(run: Callable[[list[str], Path], None], room: Path) -> dict[str, str]:
+def tried_by(run: Callable[[list[str], Path], str], waits: int = 0) -> dict[str, str]:
     """Try what code inside must not be able to do; return what it could, by promise.
 
     Args:
-        run: runs Python with arguments, and waits for its end.
-        room: a folder that it may write to.
+        run: runs Python with arguments, until there is a file; returns the text in that.
+        waits: how many seconds it waits then to be read.
     """
+    answer = Path("/tmp/answer.json")
     canary = f"COURSE_SANDBOX_CHECK_{secrets.token_hex(8)}"
-    answer = room / "answer.json"
     with (
         tempfile.TemporaryDirectory(dir=ROOT) as folder,
         _listening(socket.AF_INET, ("127.0.0.1", 0)) as port,
@@ -231,6 +238,7 @@ def tried_by(run: Callable[[list[str], Path], None], room: Path) -> dict[str, st
         secret.write_text(canary, encoding="ascii")
         told = {
             "answer": str(answer),
+            "waits": waits,
             "canary": canary,
             "port": port,
             "limits": vars(LIMITS),
@@ -247,36 +255,35 @@ def tried_by(run: Callable[[list[str], Path], None], room: Path) -> dict[str, st
         }
         os.environ[canary] = canary
         try:
-            run(["-c", INSIDE, json.dumps(told)], room)
+            found: dict[str, str] = json.loads(run(["-c", INSIDE, json.dumps(told)], answer))
         finally:
             del os.environ[canary]
-    found: dict[str, str] = json.loads(answer.read_text(encoding="utf-8"))
     return found
 
 
 def _after_another(warm: WarmProcess) -> tuple[str, dict[str, str]]:
     """What one leaves to the next, and what code inside could do, by promise."""
 
-    def run(argv: list[str], room: Path) -> None:
-        if not warm.fork(argv, room, uid).ended(60):
-            raise TimeoutError("The sandbox's self-test did not end.")
+    def run(argv: list[str], answer: Path) -> str:
+        fork = warm.fork(argv)
+        try:
+            _wait_until(lambda: fork.ended() or fork.path(answer).exists(), 60)
+            return fork.path(answer).read_text(encoding="utf-8")
+        finally:
+            fork.kill()
 
-    room, uid = warm.new_room()
-    run(["-c", LEAVES], room)
+    warm.fork(["-c", LEAVES]).ended(60)
     inside = psutil.Process(warm.pid)
     # Bubblewrap's own second process, and the warm one, are there still.
     _wait_until(lambda: len(inside.children(recursive=True)) <= 2)
     left = inside.children(recursive=True)[2:]
-    room, uid = warm.new_room()
-    look = f"import os; open({str(room / 'seen')!r}, 'w').write(repr({SEEN}))"
-    run(["-c", look], room)
-    seen = (room / "seen").read_text(encoding="utf-8")
+    seen = run(["-c", LOOKS], Path("/tmp/seen"))
     words = [f"{len(left)} processes"] * bool(left) + [seen] * (seen != "[]")
-    return ", ".join(words), tried_by(run, room)
+    return ", ".join(words), tried_by(run, waits=60)
 
 
 def _in_all(warm: WarmProcess) -> str:
-    fork = warm.fork(["-c", TOO_MUCH_IN_ALL], *warm.new_room())
+    fork = warm.fork(["-c", TOO_MUCH_IN_ALL])
     try:
         seen = _wait_until(lambda: too_much(fork.pid, LIMITS))
     finally:
@@ -290,7 +297,7 @@ import sys, time
 from course.instructor.grading.sandbox_check import LIMITS
 from course.instructor.grading.warm import WarmProcess
 warm = WarmProcess(LIMITS)
-fork = warm.fork(["-c", "import time; time.sleep(600)"], *warm.new_room())
+fork = warm.fork(["-c", "import time; time.sleep(600)"])
 print(warm.pid, fork.pid, flush=True)
 time.sleep(600)
 """

@@ -7,26 +7,19 @@ import atexit
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from secrets import token_hex
 from struct import Struct
-
-import psutil
+from types import MappingProxyType
 
 from course.instructor.grading import sandbox
 from course.instructor.grading.sandbox import Limits, SandboxMissingError
 
 # Seconds for the imports of a new process, for a fork that does nothing, and for its end.
 STARTING, FORKING, ENDING = 60, 10, 5
-
-# Folders for sockets; the paths of sockets must be short.
-PREFIX = "grading-"
 
 _CREDENTIALS = Struct("3i")
 
@@ -49,6 +42,10 @@ class Fork:
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
             self.ended(ENDING)
 
+    def path(self, inside: Path) -> Path:
+        """Where a file inside is to be found from outside, while it lives."""
+        return Path(f"/proc/{self.pid}/root{inside}")
+
     def __del__(self) -> None:
         os.close(self._handle)
 
@@ -63,13 +60,10 @@ class WarmProcess:
             SandboxMissingError: there is no sandbox on this machine, or none can be made.
         """
         self.limits = limits
-        _remove_left_rooms()
-        # Nobody but root and this user may look in.
-        self.rooms = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._line, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with inside:
             self._process = subprocess.Popen(
-                sandbox.command_line(limits, self.rooms, inside.fileno()),
+                sandbox.command_line(limits, inside.fileno()),
                 env=sandbox.environment(),
                 pass_fds=[inside.fileno()],
                 cwd="/",
@@ -84,47 +78,39 @@ class WarmProcess:
         """The number of its bubblewrap."""
         return self._process.pid
 
-    def new_room(self) -> tuple[Path, int | None]:
-        """Make a folder for one fork; return it and, where this is root, its user."""
-        room = self.rooms / token_hex(4)
-        room.mkdir(mode=0o700)
-        if os.geteuid() != 0:
-            return room, None
-        uid = sandbox.new_uid()
-        os.chown(room, uid, uid)
-        return room, uid
+    @property
+    def lives(self) -> bool:
+        """Whether it can still fork."""
+        return self._process.poll() is None
 
-    def fork(self, argv: list[str], room: Path, uid: int | None) -> Fork:
+    def fork(self, argv: list[str], files: Mapping[str, str] = MappingProxyType({})) -> Fork:
         """Run Python code in a fork.
 
         Args:
             argv: `-m` and a module or `-c` and code, then what stands in `sys.argv` behind it.
-            room: the folder that it may write to and that is seen outside.
-            uid: the user that it becomes.
+            files: texts that it finds in its folder, by name.
 
         Raises:
             SandboxMissingError: the process did not start.
         """
-        request = {"argv": argv, "room": str(room), "uid": uid}
-        announce = room.with_suffix(".new")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(announce))
-            listener.listen()
+        uid = sandbox.new_uid() if os.geteuid() == 0 else None
+        request = json.dumps({"argv": argv, "files": dict(files), "uid": uid})
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            ours.settimeout(STARTING)
             try:
-                self._line.send(json.dumps(request | {"announce": str(announce)}).encode())
-                if not select.select([listener, self._line], [], [], STARTING)[0] == [listener]:
+                with its:
+                    socket.send_fds(self._line, [request.encode()], [its.fileno()])
+                # Its number as it is known here comes with whatever it says.
+                said, about, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+                if not said:
                     raise BrokenPipeError
-                connection, _ = listener.accept()
             except OSError as error:
                 raise SandboxMissingError(self._why()) from error
-            finally:
-                announce.unlink()
-        with connection:
-            credentials = connection.getsockopt(
-                socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
-            )
+            [(_, _, credentials)] = about
             fork = Fork(_CREDENTIALS.unpack(credentials)[0])
-            connection.send(b"\n")
+            ours.send(b"\n")  # only now it goes on
         return fork
 
     def close(self) -> None:
@@ -132,7 +118,6 @@ class WarmProcess:
         self._line.close()
         with self._process:
             self._process.kill()
-        shutil.rmtree(self.rooms, ignore_errors=True)
 
     def _why(self) -> str:
         """Why it does not answer."""
@@ -147,28 +132,24 @@ class WarmProcess:
         )
 
 
-def _remove_left_rooms() -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        number = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if number.isdigit() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
+_kept: list[WarmProcess] = []
 
 
-@cache
 def warm_process() -> WarmProcess:
-    """The one warm process of this process, which ends with it.
+    """The one warm process of this process, which ends with it; made anew, should it have ended.
 
     Raises:
         SandboxMissingError: there is no sandbox on this machine, or none can be made.
     """
+    if _kept and _kept[0].lives:
+        return _kept[0]
     process = WarmProcess(Limits())
-    room, uid = process.new_room()
     try:
         # One fork that does nothing, to see that it can.
-        process.fork(["-c", ""], room, uid).ended(FORKING)
+        process.fork(["-c", ""]).ended(FORKING)
     except SandboxMissingError:
         process.close()
         raise
     atexit.register(process.close)
+    _kept[:] = [process]
     return process
