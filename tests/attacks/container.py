@@ -44,7 +44,7 @@ def contained(
         *("--new-session", "--ro-bind", "/", "/", "--bind", "/proc", "/proc", "--dev", "/dev"),
         *("--perms", "0755", "--tmpfs", str(home), "--tmpfs", "/run"),
         *("--perms", "1777", "--size", str(DISK_BYTES), "--tmpfs", "/tmp"),
-        *(word for folder in shown for word in _shown(folder, home)),
+        *(word for folder in shown for word in _shown(folder)),
         *("--bind", str(writable), str(EXCHANGE)),
         *("--clearenv", *variables),
         *("setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs"),
@@ -52,8 +52,8 @@ def contained(
     ]
 
 
-def _shown(folder: Path, home: Path) -> list[str]:
-    """Bind a folder, with parents that anybody may pass through where the home is hidden."""
-    parents = [p for p in reversed(folder.parents) if p != home and p.is_relative_to(home)]
-    passages = [word for p in parents for word in ("--perms", "0755", "--dir", str(p))]
+def _shown(folder: Path) -> list[str]:
+    """Bind a folder, with parents that anybody may pass through."""
+    above = [parent for parent in reversed(folder.parents) if parent != Path("/")]
+    passages = [word for parent in above for word in ("--perms", "0755", "--dir", str(parent))]
     return [*passages, "--ro-bind", str(folder), str(folder)]
