@@ -22,7 +22,9 @@ sandbox-check: .venv/ready ## show in a table what the sandbox for student code 
 	@$(COURSE) sandbox-check
 
 test: .venv/ready lint ## run the whole suite
-	@$(BIN)/python -m pytest -n auto --dist loadgroup tests
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --ignore tests/attacks tests
+	@# Attacks mostly wait for a limit to be reached.
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup tests/attacks
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env source
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env release
 

@@ -9,7 +9,7 @@ from traitlets.config import Config
 from course.instructor import build
 
 # Seconds for one cell, and for a notebook.
-CELL_SECONDS, NOTEBOOK_SECONDS = 8, 30
+CELL_SECONDS, NOTEBOOK_SECONDS = 5, 20
 
 
 def settings(side: str, root: Path) -> Config:
