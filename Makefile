@@ -24,7 +24,7 @@ sandbox-check: .venv/ready ## show in a table what the sandbox for student code 
 test: .venv/ready lint ## run the whole suite
 	@$(BIN)/python -m pytest -n auto --dist loadgroup --ignore tests/attacks tests
 	@# Attacks mostly wait for a limit to be reached.
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup tests/attacks
+	@$(BIN)/python -m pytest -n 4 tests/attacks
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env source
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env release
 

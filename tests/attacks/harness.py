@@ -82,8 +82,9 @@ def batches(
     side: str, attacks: Sequence[Attack], together: int | None = None
 ) -> list[list[Attack]]:
     """The attacks, as they are graded together."""
-    size = together or BATCH[side]
-    return [list(attacks[start : start + size]) for start in range(0, len(attacks), size)]
+    count = -(-len(attacks) // (together or BATCH[side]))
+    # Neighbours are of a kind: those that wait for their limits are to be spread.
+    return [list(attacks[start::count]) for start in range(count)]
 
 
 def measure(
