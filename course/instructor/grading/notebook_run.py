@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from collections.abc import Iterator
+from itertools import groupby
 from types import TracebackType
 from typing import Any
 
@@ -61,7 +63,6 @@ class NotebookRun(NotebookClient):
             config.NotebookClient.kernel_manager_class = SandboxKernelManager
         super().__init__(v4.new_notebook(), config=config)
         self.stopped = ""
-        self.coalesce_streams = True
         self.timeout_func = self._seconds_left
         self._cell_timeout, self._notebook_timeout = cell_timeout, timeout
         self._received, self._timed_out = 0, False
@@ -122,7 +123,7 @@ class NotebookRun(NotebookClient):
         except Exception as error:
             # A kernel may send anything; what cannot be read is no reason to stop grading.
             self._stop(f"The kernel sent what cannot be read ({type(error).__name__}).")
-        return list(cell.outputs)
+        return list(_merged(cell.outputs))
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -190,3 +191,13 @@ class NotebookRun(NotebookClient):
     def _provisioner(self) -> Any:
         assert self.km is not None
         return self.km.provisioner
+
+
+def _merged(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """Outputs with what was printed in a row as one; nbclient takes hours for a long line."""
+    for (kind, name), group in groupby(outputs, lambda one: (one.output_type, one.get("name"))):
+        if kind == "stream":
+            text = "".join(str(output.get("text", "")) for output in group)
+            yield NotebookNode(output_type="stream", name=name, text=text)
+        else:
+            yield from group

@@ -126,6 +126,7 @@ def test_a_warm_process_that_has_ended_is_made_anew() -> None:
     "source",
     [
         "print('x' * 10**8)",
+        "print('x' * 1_500_000)",
         "for _ in range(3000): print('x' * 10**5)",
         "from IPython.display import display\nfor _ in range(10**4): display('x' * 1000)",
         "import sys\nfor _ in range(100): sys.stderr.write('x' * 10**6)",
