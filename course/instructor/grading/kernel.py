@@ -17,7 +17,7 @@ import zmq.asyncio
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import LocalProvisioner
-from traitlets import DottedObjectName, Type, default
+from traitlets import Type, default
 
 from course.instructor.grading import sandbox
 from course.instructor.grading.warm import Fork, warm_process
@@ -71,7 +71,6 @@ class SandboxKernelManager(AsyncKernelManager):
     # As it is inside; from outside it is known when there is a process.
     ip = str(sandbox.HOME / ".socket")
     shutdown_wait_time = 0.0
-    client_class = DottedObjectName(f"{__name__}.SandboxKernelClient")
     client_factory = Type(SandboxKernelClient)
 
     @default("context")
