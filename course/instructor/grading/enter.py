@@ -21,14 +21,11 @@ import sys
 
 # Slow to import, and of use to a kernel or to what a notebook imports.
 IMPORTS = (
-    *("IPython", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipywidgets", "matplotlib.figure"),
-    *(
-        "matplotlib.backends.backend_agg",
-        "matplotlib_inline.backend_inline",
-        "numpy",
-        "scipy.sparse",
-    ),
-    *("sklearn.datasets", "torch", "torch.utils.data"),
+    *("IPython", "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets"),
+    *("matplotlib.backends.backend_agg", "matplotlib.pyplot", "matplotlib.style"),
+    *("matplotlib_inline.backend_inline", "numpy", "scipy.sparse", "sklearn.datasets"),
+    # The last is what torch imports when a module first does something out of the ordinary.
+    *("torch", "torch.utils.data", "torch._dynamo"),
 )
 
 # What no exercise needs, by its number on x86-64 and on ARM: other programs, the memory of other
@@ -141,6 +138,7 @@ def _be_first(request: dict, settings: dict, asker: socket.socket) -> None:
     if platform.machine() in MACHINES:
         _deny(platform.machine())
     sys.modules["numpy"].random.seed()  # every fork has the same numbers ahead otherwise
+    os.dup2(1, 2)  # until here, it told whoever asked what failed
     how, what, *arguments = request["argv"]
     sys.argv = [how, *arguments]
     if how == "-m":

@@ -25,8 +25,8 @@ from course.instructor.grading.warm import Fork, warm_process
 PROVISIONER = "layer-normalization-sandbox"
 
 # One message of a kernel, and how many may wait to be read: together what a flood can take of the
-# grading process's memory. An honest figure takes some 100 KB.
-MESSAGE_BYTES, MESSAGES = 8 * sandbox.MIB, 50
+# grading process's memory. An honest figure takes some 100 KB; who prints a whole data set, far more.
+MESSAGE_BYTES, MESSAGES = 128 * sandbox.MIB, 10
 
 # Seconds between two looks at what a kernel uses: it can take about as many GiB in between.
 WATCHED_EVERY = 0.2
@@ -46,6 +46,16 @@ class MachineFullError(Exception):
 class SandboxKernelClient(AsyncKernelClient):
     """Talks to a kernel, and to no other that was in its place before."""
 
+    @default("context")
+    def _context_default(self) -> zmq.asyncio.Context:
+        self._created_context = True  # so it ends with this client
+        context = zmq.asyncio.Context()
+        context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        context.setsockopt(zmq.RCVHWM, MESSAGES)
+        context.setsockopt(zmq.LINGER, 0)
+        context.setsockopt(zmq.RECONNECT_IVL, 10)  # milliseconds, until the kernel listens
+        return context
+
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until the kernel answers, and what it shows arrives here.
 
@@ -59,7 +69,7 @@ class SandboxKernelClient(AsyncKernelClient):
             self.kernel_info()
             with suppress(Empty):
                 await self.shell_channel.get_msg(timeout=1)
-                await self.iopub_channel.get_msg(timeout=0.2)
+                await self.iopub_channel.get_msg(timeout=0.02)
                 return
         raise RuntimeError("The kernel has ended, or does not answer.")
 
@@ -72,15 +82,6 @@ class SandboxKernelManager(AsyncKernelManager):
     ip = str(sandbox.HOME / ".socket")
     shutdown_wait_time = 0.0
     client_factory = Type(SandboxKernelClient)
-
-    @default("context")
-    def _context_default(self) -> zmq.asyncio.Context:
-        context = zmq.asyncio.Context()
-        context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
-        context.setsockopt(zmq.RCVHWM, MESSAGES)
-        context.setsockopt(zmq.LINGER, 0)
-        context.setsockopt(zmq.RECONNECT_IVL, 10)  # milliseconds, until the kernel listens
-        return context
 
     @property
     def kernel_spec(self) -> KernelSpec:

@@ -14,13 +14,18 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode, v4
 from traitlets.config import Config
 
-from course.instructor.grading.kernel import MachineFullError, SandboxKernelManager
+from course.instructor.grading.kernel import (
+    MESSAGE_BYTES,
+    MachineFullError,
+    SandboxKernelManager,
+)
+from course.instructor.grading.sandbox import MIB
 from course.instructor.text_notebook import KERNEL
 
 # Bytes of output that are kept of one cell. An honest figure takes some 100 KB.
 CELL_OUTPUT = 2 * 1024**2
 
-# Seconds in which a kernel that was interrupted must say something.
+# Seconds in which a kernel that was interrupted must say something, or that a cell has ended.
 PATIENCE = 5
 
 # Seconds past a notebook's time after which its kernel ends, whatever is being waited for.
@@ -55,6 +60,9 @@ class NotebookRun(NotebookClient):
         }
         config.NotebookClient.allow_errors = True
         config.NotebookClient.record_timing = False
+        # Without the word that a cell has ended, nothing of the next ones would be heard either.
+        config.NotebookClient.raise_on_iopub_timeout = True
+        config.NotebookClient.iopub_timeout = PATIENCE
         config.NotebookClient.shutdown_kernel = "immediate"
         if trusted:
             config.NotebookClient.kernel_name = KERNEL["name"]
@@ -112,13 +120,18 @@ class NotebookRun(NotebookClient):
         try:
             self.execute_cell(cell, 0)
             if self._timed_out and not self._responds():
-                self._stop(
-                    f"A cell ran longer than {self._cell_timeout} seconds and went on when it was"
-                    " interrupted."
-                )
+                raise TimeoutError
         except DeadKernelError:
             self._stop(
                 "The kernel ended while this ran: `exit`, a crash, or memory it cannot have."
+            )
+        except TimeoutError:
+            self._stop(
+                f"A cell ran longer than {self._cell_timeout} seconds and went on when it was"
+                " interrupted."
+                if self._timed_out
+                else "The kernel did not say that the cell had ended, or showed more than"
+                f" {MESSAGE_BYTES // MIB} MB at once."
             )
         except Exception as error:
             # A kernel may send anything; what cannot be read is no reason to stop grading.

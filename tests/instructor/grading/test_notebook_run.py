@@ -139,6 +139,18 @@ def test_output_without_end_is_cut(run: NotebookRun, source: str) -> None:
     assert "'2'" in text(run, "1 + 1")
 
 
+def test_all_is_heard_of_a_cell_that_shows_much_at_once(run: NotebookRun) -> None:
+    source = "from IPython.display import display\nfor i in range(900): display(i)"
+    assert [output.data["text/plain"] for output in run.outputs_of(source)] == [
+        str(number) for number in range(900)
+    ]
+
+
+def test_what_a_kernel_writes_past_jupyter_holds_up_no_other(small: WarmProcess) -> None:
+    flood = small.fork(["-c", "import os\nfor _ in range(1000): os.write(2, bytes(1000))"])
+    assert flood.ended(5)
+
+
 SEND = """
 from ipykernel.kernelapp import IPKernelApp
 kernel = IPKernelApp.instance().kernel
@@ -173,6 +185,13 @@ def test_a_message_that_means_nothing_stops_at_most_its_kernel(
     run.outputs_of(SEND)
     run.outputs_of(message)
     assert "'2'" in text(run, "1 + 1") or "cannot be read" in run.stopped
+
+
+def test_more_at_once_than_can_be_taken_stops_the_kernel_with_a_reason(run: NotebookRun) -> None:
+    run.outputs_of(SEND)
+    run.outputs_of("kernel.iopub_socket.send_multipart([bytes(129 * 2**20)])")
+    assert "showed more than 128 MB at once" in run.stopped
+    assert run.outputs_of("1 + 1") == []
 
 
 def test_no_message_changes_what_an_earlier_cell_showed(run: NotebookRun) -> None:
