@@ -16,7 +16,8 @@ lab: .venv/ready ## open JupyterLab on the student notebooks (your copies, in wo
 	@$(COURSE) lab
 
 grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, a table
-	@$(COURSE) grade $(if $(AGAIN),--again) $(if $(TRUST_SUBMISSIONS),--trust-submissions)
+	@$(COURSE) grade $(if $(AGAIN),--again) $(if $(TRUST_SUBMISSIONS),--trust-submissions) \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 sandbox-check: .venv/ready ## show in a table what the sandbox for student code keeps on this machine
 	@$(COURSE) sandbox-check

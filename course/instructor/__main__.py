@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import warnings
 
 import click
@@ -52,79 +53,70 @@ def matrix(only: str) -> None:
 @main.command()
 @click.option("--again", is_flag=True, help="Grade also what is graded already.")
 @click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="How many submissions at a time; as many as this machine has cores, if not given.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Grade on the Dask cluster whose scheduler has this address, such as tcp://10.0.0.7:8786.",
+)
+@click.option(
     "--trust-submissions",
     is_flag=True,
     help="Run student code without the sandbox, with your rights. Only for code that you know.",
 )
-def grade(again: bool, trust_submissions: bool) -> None:
+def grade(again: bool, workers: int | None, scheduler: str | None, trust_submissions: bool) -> None:
     """Grade submitted/ (a demo class, if it is empty) into feedback/ and grades.csv."""
+    from joblib import cpu_count
     from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-    from rich.table import Table
     from sqlalchemy.exc import SAWarning
 
     from course.instructor.build import nbgrader_config
     from course.instructor.demo_class import write_demo_class
-    from course.instructor.grading.class_runner import ClassRunner, Submission
+    from course.instructor.grading import told
+    from course.instructor.grading.class_runner import ClassRunner
     from course.instructor.grading.sandbox import SandboxMissingError
     from course.instructor.grading.warm import warm_process
+    from course.instructor.grading.workers import Cluster, ClusterError, Processes
 
+    if workers and scheduler:
+        raise click.UsageError("A cluster has its own workers: give --workers or --scheduler.")
     # nbgrader 0.9.6 makes SQLAlchemy 2.1 warn about its own, harmless, order of inserting rows.
     warnings.filterwarnings("ignore", category=SAWarning)
     console = Console()
     config = nbgrader_config()
     config.ExecuteAndJudge.trust_submissions = trust_submissions
-    if not trust_submissions:
-        try:
-            warm_process()
-        except SandboxMissingError as missing:
-            raise click.ClickException(
-                f"{missing}\nNothing was graded. `make grade TRUST_SUBMISSIONS=1` grades without a"
-                " sandbox: student code then runs with your rights."
-            ) from missing
+    try:
+        if not trust_submissions and not scheduler:
+            warm_process().close()
+        crew = Cluster(scheduler) if scheduler else Processes(workers or cpu_count())
+    except SandboxMissingError as missing:
+        raise click.ClickException(
+            f"{missing}\nNothing was graded. `make grade TRUST_SUBMISSIONS=1` grades without a"
+            " sandbox: student code then runs with your rights."
+        ) from missing
+    except ClusterError as error:
+        raise click.ClickException(f"{error}\nNothing was graded.") from error
     runner = ClassRunner(config)
     with runner.alone(lambda: console.print("Another run grades here; waiting for its end.")):
         if not runner.submissions():
             students = write_demo_class(runner.root / "submitted")
             console.print(f"submitted/ was empty: wrote a demo class of {len(students)} students.")
-        submissions = runner.submissions()
-        with Progress(console=console) as progress:
-            bar = progress.add_task("Releasing", total=len(submissions))
-            runner.prepare()
-            progress.update(bar, description="Grading")
-            results = runner.grade(submissions, lambda _: progress.advance(bar), again=again)
+        runner.prepare()
+        submissions, began = runner.submissions(), time.monotonic()
+        with told.progress(console, len(submissions)) as tell:
+            try:
+                results = runner.grade(submissions, crew, tell, again=again)
+            except ClusterError as error:
+                raise click.ClickException(str(error)) from error
         runner.export(runner.root / "grades.csv")
-
-    maxima = runner.maxima()
-    table = Table("student", title="Scores")
-    for name, maximum in maxima.items():
-        table.add_column(f"{name.partition('_')[0]}\nof {maximum:g}", justify="right")
-    table.add_column(f"total\nof {sum(maxima.values()):g}", justify="right")
-    for student, row in runner.scores().items():
-        cells = ["-" if score is None else f"{score:g}" for score in row.values()]
-        table.add_row(escape(student), *cells, f"{sum(score or 0 for score in row.values()):g}")
-    console.print(table)
-
-    def tell(what: str, submission: Submission, sentence: str) -> None:
-        console.print(
-            escape(f"{what}: {submission.student}, {submission.assignment}: {sentence}"),
-            highlight=False,
-        )
-
-    for result in results:
-        for remark in result.remarks:
-            tell("Told to the student", result.submission, remark)
-    for result in results:
-        for flag in result.flags:
-            tell("Look at this", result.submission, flag)
-    for submission in runner.unknown():
-        tell("Not of this course, so not graded", submission, "no exercise has this name.")
-    failures = [result for result in results if result.problem]
-    for result in failures:
-        tell("Not graded", result.submission, result.problem)
+    told.scores(console, runner)
+    told.results(console, results, time.monotonic() - began)
+    told.unknown(console, runner.unknown())
     console.print("Written: grades.csv, autograded/ and, to be returned to students, feedback/.")
-    sys.exit(1 if failures else 0)
+    sys.exit(1 if any(result.problem for result in results) else 0)
 
 
 @main.command("sandbox-check")

@@ -28,10 +28,11 @@ def settings(side: str, root: Path) -> Config:
 def grade_with_this_course(config: Config) -> None:
     """Grade all that is submitted, and write the feedback."""
     from course.instructor.grading.class_runner import ClassRunner
+    from course.instructor.grading.workers import ThisProcess
 
     runner = ClassRunner(config)
     runner.prepare()
-    runner.grade(runner.submissions(), print)
+    runner.grade(runner.submissions(), ThisProcess(), print)
 
 
 def grade_with_stock(config: Config) -> None:

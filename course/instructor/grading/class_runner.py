@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from filelock import FileLock, Timeout
@@ -16,19 +17,18 @@ from nbgrader.plugins import CsvExportPlugin
 from traitlets.config import Config
 
 from course.instructor.build import generate_assignments
-from course.instructor.grading.receive import digest, something_to_find
+from course.instructor.grading.execute import ExecuteAndJudge
+from course.instructor.grading.gradebook import one_engine
+from course.instructor.grading.job import Executed, Job, Submission, package_fingerprint
+from course.instructor.grading.receive import digest, receive, something_to_find, tidy
 from course.instructor.grading.record import Record, record_of
+from course.instructor.grading.workers import Workers, as_done
 from course.student.catalogue import catalogue
 
 LOCK = ".grading.lock"
 
-
-@dataclass(frozen=True)
-class Submission:
-    """One student's folder for one assignment."""
-
-    student: str
-    assignment: str
+# The step of nbgrader's `autograde` that workers do.
+EXECUTE = f"{ExecuteAndJudge.__module__}.{ExecuteAndJudge.__name__}"
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,16 @@ class Graded:
         problem: why grading failed, which is no fault of the submission; empty if it did not.
         remarks: what was mended or went wrong in it.
         flags: what the instructor should look at.
+        seconds: how long it took to execute and judge it.
+        memory: bytes that its kernel used at most.
     """
 
     submission: Submission
     problem: str = ""
     remarks: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    seconds: float = 0.0
+    memory: int = 0
 
 
 class ClassRunner:
@@ -54,6 +58,8 @@ class ClassRunner:
     def __init__(self, config: Config) -> None:
         """Take nbgrader's settings."""
         self._api = NbGraderAPI(config=config)
+        self._step = ExecuteAndJudge(config=config)
+        self._steps = list(config.Autograde.autograde_preprocessors)
         self._course = self._api.coursedir
         self.root = Path(self._course.root)
 
@@ -82,30 +88,47 @@ class ClassRunner:
     def grade(
         self,
         submissions: Iterable[Submission],
+        workers: Workers,
         tell: Callable[[Graded], None],
         *,
         again: bool = False,
     ) -> list[Graded]:
-        """Grade submissions one after the other and write their feedback.
+        """Have submissions executed and judged, record the verdicts and write the feedback.
 
         One that cannot be graded does not stop the others. One that is graded already, in the form
         in which it was handed in, is passed over: so a run that was killed goes on where it was.
+        Only this process writes, one submission after the other.
 
         Args:
             submissions: what to grade.
-            tell: called after each.
+            workers: who executes and judges.
+            tell: called after each, in whatever order they are done.
             again: grade also what is graded already.
+
+        Returns:
+            What came of each, in the order given.
         """
-        results = []
-        for submission in submissions:
-            problem = "" if self._is_done(submission) and not again else self._grade(submission)
-            notebook = self._autograded(submission)
-            record = record_of(notebook) if notebook and not problem else Record()
-            remarks = [record.unreadable] if record.unreadable else record.remarks
-            graded = Graded(submission, problem, tuple(remarks), tuple(record.flags))
-            tell(graded)
-            results.append(graded)
-        return results
+        submissions = list(submissions)
+        results: dict[Submission, Graded] = {}
+
+        def finish(submission: Submission, problem: str = "") -> None:
+            results[submission] = self._graded(submission, problem)
+            tell(results[submission])
+
+        def jobs() -> Iterator[Job]:
+            for submission in submissions:
+                try:
+                    if not again and self._is_done(submission):
+                        finish(submission)
+                    else:
+                        yield self._job(submission)
+                except OSError as error:
+                    finish(submission, str(error))
+
+        with one_engine():
+            for executed in as_done(jobs(), workers):
+                finish(executed.submission, executed.problem or self._record(executed))
+        return [results[submission] for submission in submissions]
 
     @contextmanager
     def alone(self, wait: Callable[[], None]) -> Iterator[None]:
@@ -153,14 +176,58 @@ class ClassRunner:
     def _folder(self, submission: Submission, step: str) -> Path:
         return self.root / step / submission.student / submission.assignment
 
-    def _grade(self, submission: Submission) -> str:
-        """Grade one submission; return what went wrong."""
+    def _job(self, submission: Submission) -> Job:
+        """What a worker needs of a submission."""
+        folder, name = self._folder(submission, "submitted"), submission.assignment
+        tidy(
+            assignment=name,
+            student=submission.student,
+            notebooks=[str(folder / f"{name}.ipynb")],
+        )
+        notebook = receive(folder, name)
+        return Job(
+            submission,
+            nbformat.writes(notebook),
+            self._step.seeds(notebook, submission.student),
+            self._step.rules(),
+            package_fingerprint(),
+        )
+
+    def _record(self, executed: Executed) -> str:
+        """Have nbgrader record a verdict and write the feedback; return what went wrong."""
+        submission = executed.submission
+        notebook = nbformat.reads(executed.notebook, as_version=4)
+
+        # nbgrader's `autograde`, which finds already executed what it would have executed.
+        def hand_over(nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, Any]:
+            if record_of(nb).digest != record_of(notebook).digest:
+                raise ValueError("It was handed in anew while it was graded. Run grading again.")
+            return notebook, resources
+
+        config = self._api.config
+        config.Autograde.autograde_preprocessors = [
+            hand_over if step == EXECUTE else step for step in self._steps
+        ]
         with something_to_find(self._folder(submission, "submitted")):
             for step in (self._api.autograde, self._api.generate_feedback):
                 result = step(submission.assignment, submission.student, force=True)
                 if not result["success"]:
                     return _reason(result)
         return ""
+
+    def _graded(self, submission: Submission, problem: str) -> Graded:
+        """What is to be told of a submission."""
+        notebook = self._autograded(submission)
+        record = record_of(notebook) if notebook and not problem else Record()
+        remarks = [record.unreadable] if record.unreadable else record.remarks
+        return Graded(
+            submission,
+            problem,
+            tuple(remarks),
+            tuple(record.flags),
+            record.seconds,
+            record.memory,
+        )
 
     def _autograded(self, submission: Submission) -> NotebookNode | None:
         """The notebook that grading wrote, if it is there and whole."""

@@ -6,7 +6,9 @@ saw, and its report card and score become the cell's output, where nbgrader look
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,21 @@ _ask({expression})
 """
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How a submission is executed.
+
+    Args:
+        trust_submissions: without the sandbox, with the rights of whoever grades.
+        cell_timeout: seconds for one cell.
+        notebook_timeout: seconds for a whole notebook.
+    """
+
+    trust_submissions: bool
+    cell_timeout: int
+    notebook_timeout: int
+
+
 class ExecuteAndJudge(NbGraderPreprocessor):
     """Run a submission's cells in the sandbox, and judge its check cells on fresh keys."""
 
@@ -68,62 +85,84 @@ class ExecuteAndJudge(NbGraderPreprocessor):
         Raises:
             SandboxMissingError: there is no sandbox, and submissions are not to be trusted.
         """
-        if not self.trust_submissions:
-            warm_process()
-        torch.set_num_threads(1)  # the arrays of keys are small, and kernels need the cores
-        record = record_of(nb)
-        secret = class_secret(Path(self.secret_file))
         student = resources["nbgrader"]["student"]
-        seeds = {task: fresh_seed(secret, student, task) for task in _tasks(nb)}
-        keys = {
-            task: all_tasks()[task].key(seed, with_mistakes=False) for task, seed in seeds.items()
-        }
-        if record.unreadable:
-            answers = {task: _no_answers(key, record.unreadable) for task, key in keys.items()}
-        else:
-            answers = self._answers(nb, keys, record)
-        sources: list[str] = []
-        for cell in nb.cells:
-            if utils.is_grade(cell):
-                name, expression = check_call(cell)
-                task, key, outcomes, words = all_tasks()[name], keys[name], answers[name], ""
-                if task.forbids:
-                    used = built_ins_used(sources, expression, task.forbids)
-                    outcomes = with_built_ins(key, outcomes, used, task.forbids)
-                    words = in_words(used) if used else ""
-                    if used or _seen_at_work(task.forbids, key, outcomes):
-                        record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
-                report = _report(task, seeds[name], key, outcomes)
-                cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
-            elif cell.cell_type == "code":
-                sources.append(cell.source)
-        record.flags += suspicious(sources)
-        keep_record(nb, record)
-        return nb, resources
+        return execute(nb, self.seeds(nb, student), self.rules()), resources
 
-    def _answers(
-        self, nb: NotebookNode, keys: dict[str, AnswerKey], record: Record
-    ) -> dict[str, list[Outcome]]:
-        """Run the cells; return the outcomes of each task's cases."""
-        answers = {}
-        with NotebookRun(
-            cell_timeout=self.cell_timeout,
-            timeout=self.notebook_timeout,
-            trusted=self.trust_submissions,
-        ) as run:
-            for number, cell in enumerate(nb.cells, 1):
-                if cell.cell_type != "code" or only_shows(cell):
-                    continue
-                before = run.stopped
-                if utils.is_grade(cell):
-                    task, expression = check_call(cell)
-                    outputs = run.outputs_of(_question(keys[task], expression))
-                    answers[task] = _read_answers(outputs, keys[task], run.stopped)
-                else:
-                    cell.outputs = safe_outputs(run.outputs_of(cell.source))
-                if run.stopped and not before:
-                    record.remarks.append(f"In cell {number} the kernel stopped. {run.stopped}")
-        return answers
+    def seeds(self, nb: NotebookNode, student: str) -> dict[str, int]:
+        """The seeds of a student's fresh keys, by the ids of the notebook's tasks."""
+        secret = class_secret(Path(self.secret_file))
+        return {task: fresh_seed(secret, student, task) for task in _tasks(nb)}
+
+    def rules(self) -> Rules:
+        """What the settings say of execution."""
+        return Rules(self.trust_submissions, self.cell_timeout, self.notebook_timeout)
+
+
+def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> NotebookNode:
+    """Run a notebook that `receive` has read and mended; return it with outputs and verdicts.
+
+    Args:
+        nb: the notebook, which is changed.
+        seeds: of the fresh keys, by task id.
+        rules: how to run it.
+
+    Raises:
+        SandboxMissingError: there is no sandbox, and submissions are not to be trusted.
+        MachineFullError: the machine has no memory left to grade with.
+    """
+    if not rules.trust_submissions:
+        warm_process()
+    torch.set_num_threads(1)  # the arrays of keys are small, and kernels need the cores
+    record = record_of(nb)
+    keys = {task: all_tasks()[task].key(seed, with_mistakes=False) for task, seed in seeds.items()}
+    if record.unreadable:
+        answers = {task: _no_answers(key, record.unreadable) for task, key in keys.items()}
+    else:
+        answers = _answers(nb, keys, rules, record)
+    sources: list[str] = []
+    for cell in nb.cells:
+        if utils.is_grade(cell):
+            name, expression = check_call(cell)
+            task, key, outcomes, words = all_tasks()[name], keys[name], answers[name], ""
+            if task.forbids:
+                used = built_ins_used(sources, expression, task.forbids)
+                outcomes = with_built_ins(key, outcomes, used, task.forbids)
+                words = in_words(used) if used else ""
+                if used or _seen_at_work(task.forbids, key, outcomes):
+                    record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
+            report = _report(task, seeds[name], key, outcomes)
+            cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
+        elif cell.cell_type == "code":
+            sources.append(cell.source)
+    record.flags += suspicious(sources)
+    keep_record(nb, record)
+    return nb
+
+
+def _answers(
+    nb: NotebookNode, keys: dict[str, AnswerKey], rules: Rules, record: Record
+) -> dict[str, list[Outcome]]:
+    """Run the cells; return the outcomes of each task's cases."""
+    answers = {}
+    with NotebookRun(
+        cell_timeout=rules.cell_timeout,
+        timeout=rules.notebook_timeout,
+        trusted=rules.trust_submissions,
+    ) as run:
+        for number, cell in enumerate(nb.cells, 1):
+            if cell.cell_type != "code" or only_shows(cell):
+                continue
+            before = run.stopped
+            if utils.is_grade(cell):
+                task, expression = check_call(cell)
+                outputs = run.outputs_of(_question(keys[task], expression))
+                answers[task] = _read_answers(outputs, keys[task], run.stopped)
+            else:
+                cell.outputs = safe_outputs(run.outputs_of(cell.source))
+            if run.stopped and not before:
+                record.remarks.append(f"In cell {number} the kernel stopped. {run.stopped}")
+    record.memory = run.most_memory
+    return answers
 
 
 def _tasks(nb: NotebookNode) -> list[str]:

@@ -1,15 +1,22 @@
 """Feedback pages that open offline, run no script and load nothing."""
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import BytecodeCache, Environment
 from jinja2.bccache import Bucket
-from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters import HTMLExporter, TemplateExporter
+from nbconvert.filters import Highlight2HTML
+from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
+from nbformat import NotebookNode
 from nbgrader.server_extensions.formgrader import handlers
 from traitlets.config import Config
 
 TEMPLATES = Path(__file__).with_name("templates")
 BOOTSTRAP = Path(handlers.static_path) / "node_modules" / "bootstrap" / "dist" / "css"
+
+# What stands for a picture that cannot be seen.
+PICTURE = "A picture that this cell drew"
 
 
 class _Compiled(BytecodeCache):
@@ -48,6 +55,28 @@ class FeedbackExporter(HTMLExporter):
         config.FeedbackExporter.extra_template_basedirs = [str(TEMPLATES), handlers.template_path]
         config.FeedbackExporter.extra_template_paths = [str(BOOTSTRAP), handlers.template_path]
         return config
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kwargs: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """Fill the template.
+
+        nbconvert's own method then parses the whole page anew, to give a text to pictures without
+        one, which takes longer than all else. They are given theirs before.
+        """
+        for cell in nb.cells:
+            cell.metadata.setdefault("alt", PICTURE)
+        self.register_filter("highlight_code", Highlight2HTML(parent=self))
+        self.register_filter(
+            "filter_data_type",
+            WidgetsDataTypeFilter(
+                notebook_metadata=self._nb_metadata, parent=self, resources=resources
+            ),
+        )
+        page: tuple[str, dict[str, Any]] = TemplateExporter.from_notebook_node(
+            self, nb, self._init_resources(resources), **kwargs
+        )
+        return page
 
     def _create_environment(self) -> Environment:
         environment = super()._create_environment()

@@ -146,6 +146,15 @@ class SandboxProvisioner(LocalProvisioner):
                 return
 
 
+def most_memory(pid: int) -> int:
+    """The bytes of memory that a process has used at most; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def too_much(pid: int, limits: sandbox.Limits) -> str:
     """What a sandbox uses more of than it may, as a sentence; empty if nothing.
 

@@ -18,6 +18,7 @@ from course.instructor.grading.kernel import (
     MESSAGE_BYTES,
     MachineFullError,
     SandboxKernelManager,
+    most_memory,
 )
 from course.instructor.grading.sandbox import MIB
 from course.instructor.text_notebook import KERNEL
@@ -40,7 +41,8 @@ _OUTPUTS = ("stream", "display_data", "execute_result", "error", "clear_output")
 class NotebookRun(NotebookClient):
     """A kernel that is asked to run one cell after the other, until it cannot.
 
-    Use it as a context manager. Once `stopped` is a sentence, the kernel runs nothing more.
+    Use it as a context manager. Once `stopped` is a sentence, the kernel runs nothing more. When it
+    has ended, `most_memory` is what it used at most, in bytes.
     """
 
     def __init__(self, *, cell_timeout: int, timeout: int, trusted: bool = False) -> None:
@@ -71,6 +73,7 @@ class NotebookRun(NotebookClient):
             config.NotebookClient.kernel_manager_class = SandboxKernelManager
         super().__init__(v4.new_notebook(), config=config)
         self.stopped = ""
+        self.most_memory = 0
         self.timeout_func = self._seconds_left
         self._cell_timeout, self._notebook_timeout = cell_timeout, timeout
         self._received, self._timed_out = 0, False
@@ -198,6 +201,7 @@ class NotebookRun(NotebookClient):
     def _end_kernel(self) -> None:
         process = getattr(self._provisioner, "process", None)
         if process is not None:
+            self.most_memory = max(self.most_memory, most_memory(process.pid))
             process.kill()
 
     @property

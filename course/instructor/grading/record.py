@@ -20,6 +20,8 @@ class Record:
         unreadable: why there is no notebook to grade, as a sentence; empty if there is.
         remarks: what was mended or went wrong, in sentences for the student.
         flags: what the instructor should look at, in sentences.
+        seconds: how long it took to execute and judge it.
+        memory: bytes that its kernel used at most.
         done: whether the notebook has been executed and its scores are in the gradebook.
     """
 
@@ -27,6 +29,8 @@ class Record:
     unreadable: str = ""
     remarks: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    memory: int = 0
     done: bool = False
 
 

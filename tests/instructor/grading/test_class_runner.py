@@ -12,7 +12,9 @@ import pytest
 from nbgrader.api import Gradebook
 
 from course.instructor import build
-from course.instructor.grading.class_runner import ClassRunner, Graded, Submission
+from course.instructor.grading.class_runner import ClassRunner, Graded
+from course.instructor.grading.job import Job, Submission
+from course.instructor.grading.workers import ThisProcess
 from course.instructor.submission import filled_in, reference_sources, typed
 from course.instructor.task import all_tasks
 from course.student.report_card import GRADED
@@ -93,7 +95,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def graded(course: Path) -> tuple[ClassRunner, list[Graded]]:
     runner = runner_of(course)
     runner.prepare()
-    return runner, runner.grade(runner.submissions(), lambda _: None)
+    return runner, runner.grade(runner.submissions(), ThisProcess(), lambda _: None)
 
 
 def test_scores_are_those_of_the_solutions(graded: tuple[ClassRunner, list[Graded]]) -> None:
@@ -164,13 +166,13 @@ def test_a_second_run_grades_nothing_again_but_what_was_handed_in_anew(
     before = gradebook_of(course)
     again: list[Submission] = []
 
-    def grade(self: ClassRunner, submission: Submission) -> str:
+    def job(self: ClassRunner, submission: Submission) -> Job:
         again.append(submission)
         return original(self, submission)
 
-    original = ClassRunner._grade
-    monkeypatch.setattr(ClassRunner, "_grade", grade)
-    assert runner.grade(runner.submissions(), lambda _: None) == first
+    original = ClassRunner._job
+    monkeypatch.setattr(ClassRunner, "_job", job)
+    assert runner.grade(runner.submissions(), ThisProcess(), lambda _: None) == first
     assert again == []
     submit(course, "student-01", mistaken("another default for eps (1e-8)"))
     page = course / "feedback" / "student-02" / NAME / f"{NAME}.html"
@@ -178,7 +180,7 @@ def test_a_second_run_grades_nothing_again_but_what_was_handed_in_anew(
     executed = course / "autograded" / "student-04" / NAME / f"{NAME}.ipynb"
     executed.chmod(0o644)
     executed.write_bytes(executed.read_bytes()[:1000])
-    runner.grade(runner.submissions(), lambda _: None)
+    runner.grade(runner.submissions(), ThisProcess(), lambda _: None)
     assert [submission.student for submission in again] == [
         "student-01",
         "student-02",
@@ -187,7 +189,7 @@ def test_a_second_run_grades_nothing_again_but_what_was_handed_in_anew(
     assert page.read_bytes().rstrip().endswith(b"</html>")
     assert runner.scores()["student-01"][NAME] == 9
     submit(course, "student-01", reference_sources(NAME)[TASK.id])
-    runner.grade(runner.submissions(), lambda _: None)
+    runner.grade(runner.submissions(), ThisProcess(), lambda _: None)
     assert gradebook_of(course) == before
 
 
@@ -203,7 +205,9 @@ def test_a_manual_score_outlives_being_graded_again(
     runner, _ = graded
     set_manual_score(course, "student-05", 3.5)
     try:
-        runner.grade([Submission("student-05", NAME)], lambda _: None, again=True)
+        runner.grade(
+            [Submission("student-05", NAME)], ThisProcess(), lambda _: None, again=True
+        )
         runner.prepare()
         assert runner.scores()["student-05"][NAME] == 3.5
     finally:
