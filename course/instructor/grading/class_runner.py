@@ -16,7 +16,7 @@ from nbgrader.apps.api import NbGraderAPI
 from nbgrader.plugins import CsvExportPlugin
 from traitlets.config import Config
 
-from course.instructor.build import generate_assignments
+from course.instructor.build import RELEASE, generate_assignments
 from course.instructor.grading.execute import ExecuteAndJudge
 from course.instructor.grading.gradebook import one_engine
 from course.instructor.grading.job import Executed, Job, Submission, package_fingerprint
@@ -79,11 +79,13 @@ class ClassRunner:
         return [found for found in self._folders() if found.assignment not in known]
 
     def prepare(self) -> None:
-        """Enter the assignments into the gradebook, as they are in source/ now."""
+        """Enter into the gradebook the assignments that are not in it as they are in source/ now."""
+        with self._gradebook() as gradebook:
+            new = [name for name in self.assignments() if not _is_entered(gradebook, name)]
         with tempfile.TemporaryDirectory() as release:
             # The release is committed already; only the gradebook's entries are wanted.
             self._course.release_directory = release
-            generate_assignments(self._api, self.assignments())
+            generate_assignments(self._api, new)
 
     def grade(
         self,
@@ -263,6 +265,21 @@ class ClassRunner:
 
     def _gradebook(self) -> Gradebook:
         return Gradebook(self._course.db_url, self._course.course_id)
+
+
+def _is_entered(gradebook: Gradebook, assignment: str) -> bool:
+    """Whether an assignment is in the gradebook as it is in release/, which is built from source/."""
+    released = nbformat.read(RELEASE / assignment / f"{assignment}.ipynb", as_version=4)
+    cells = [cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata]
+    try:
+        entered = gradebook.find_notebook(assignment, assignment)
+    except MissingEntry:
+        return False
+    checksums = {cell.name: cell.checksum for cell in entered.source_cells}
+    points = {cell.name: cell.max_score for cell in entered.grade_cells}
+    return checksums == {cell.grade_id: cell.checksum for cell in cells} and points == {
+        cell.grade_id: cell.points for cell in cells if cell.grade
+    }
 
 
 def _score(gradebook: Gradebook, assignment: str, student: str) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -52,13 +53,13 @@ def progress(console: Console, total: int) -> Iterator[Callable[[Graded], None]]
 def scores(console: Console, runner: ClassRunner) -> None:
     """Show a table of the class."""
     maxima = runner.maxima()
-    table = Table("student", title="Scores")
+    table = Table("student", title="Scores", box=SIMPLE, padding=0, pad_edge=False)
     for name, maximum in maxima.items():
-        table.add_column(f"{name.partition('_')[0]}\nof {maximum:g}", justify="right")
-    table.add_column(f"total\nof {sum(maxima.values()):g}", justify="right")
+        table.add_column(f"{_short(name)}\n{maximum:g}", justify="right", no_wrap=True)
+    table.add_column(f"total\n{sum(maxima.values()):g}", justify="right", no_wrap=True)
     for student, row in runner.scores().items():
-        cells = ["-" if score is None else f"{score:g}" for score in row.values()]
-        table.add_row(escape(student), *cells, f"{sum(score or 0 for score in row.values()):g}")
+        total = sum(score or 0 for score in row.values())
+        table.add_row(escape(student), *map(_points, (*row.values(), total)))
     console.print(table)
 
 
@@ -91,6 +92,17 @@ def unknown(console: Console, submissions: Iterable[Submission]) -> None:
     for submission in submissions:
         what = "no exercise has this name."
         _tell(console, "Not of this course, so not graded", submission, what)
+
+
+def _short(assignment: str) -> str:
+    """Exercise 1 as "1", challenge 1 as "C1"."""
+    kind, number = assignment[:2], int(assignment[2:4])
+    return f"{'C' if kind == 'ch' else ''}{number}"
+
+
+def _points(score: float | None) -> str:
+    """A score to a tenth, so that fifteen stand in a row."""
+    return "-" if score is None else f"{round(score, 1):g}"
 
 
 def _slowest(graded: list[Graded]) -> list[Graded]:
