@@ -78,8 +78,7 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
     from course.instructor.grading import told
     from course.instructor.grading.class_runner import ClassRunner
     from course.instructor.grading.sandbox import SandboxMissingError
-    from course.instructor.grading.warm import warm_process
-    from course.instructor.grading.workers import Cluster, ClusterError, Processes
+    from course.instructor.grading.workers import Cluster, ClusterError, Processes, Workers
 
     if workers and scheduler:
         raise click.UsageError("A cluster has its own workers: give --workers or --scheduler.")
@@ -89,29 +88,30 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
     config = nbgrader_config()
     config.ExecuteAndJudge.trust_submissions = trust_submissions
     try:
-        if not trust_submissions and not scheduler:
-            warm_process().close()
-        crew = Cluster(scheduler) if scheduler else Processes(workers or cpu_count())
+        crew: Workers = (
+            Cluster(scheduler)
+            if scheduler
+            else Processes(workers or cpu_count(), trusted=trust_submissions)
+        )
+        runner = ClassRunner(config)
+        with runner.alone(lambda: console.print("Another run grades here; waiting for its end.")):
+            if not runner.submissions():
+                students = write_demo_class(runner.root / "submitted")
+                console.print(
+                    f"submitted/ was empty: wrote a demo class of {len(students)} students."
+                )
+            runner.prepare()
+            submissions, began = runner.submissions(), time.monotonic()
+            with told.progress(console, len(submissions)) as tell:
+                results = runner.grade(submissions, crew, tell, again=again)
+            runner.export(runner.root / "grades.csv")
     except SandboxMissingError as missing:
         raise click.ClickException(
             f"{missing}\nNothing was graded. `make grade TRUST_SUBMISSIONS=1` grades without a"
             " sandbox: student code then runs with your rights."
         ) from missing
     except ClusterError as error:
-        raise click.ClickException(f"{error}\nNothing was graded.") from error
-    runner = ClassRunner(config)
-    with runner.alone(lambda: console.print("Another run grades here; waiting for its end.")):
-        if not runner.submissions():
-            students = write_demo_class(runner.root / "submitted")
-            console.print(f"submitted/ was empty: wrote a demo class of {len(students)} students.")
-        runner.prepare()
-        submissions, began = runner.submissions(), time.monotonic()
-        with told.progress(console, len(submissions)) as tell:
-            try:
-                results = runner.grade(submissions, crew, tell, again=again)
-            except ClusterError as error:
-                raise click.ClickException(str(error)) from error
-        runner.export(runner.root / "grades.csv")
+        raise click.ClickException(str(error)) from error
     told.scores(console, runner)
     told.results(console, results, time.monotonic() - began)
     told.unknown(console, runner.unknown())

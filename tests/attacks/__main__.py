@@ -1,5 +1,6 @@
 """`python -m tests.attacks`: what each attack reaches against stock nbgrader and this course."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from tests.attacks import container
 from tests.attacks.attack import Attack
 from tests.attacks.catalogue import ATTACKS
+from tests.attacks.grade import WORKERS
 from tests.attacks.harness import CONTAINED, Row, measure
 
 COLUMNS = ("score", "read", "stopped", "ungraded", "script")
@@ -20,8 +22,21 @@ COLUMNS = ("score", "read", "stopped", "ungraded", "script")
 @click.option("--ours", "only_ours", is_flag=True, help="Leave stock nbgrader out.")
 @click.option("--stock", "only_stock", is_flag=True, help="Leave this course's grading out.")
 @click.option("--together", type=int, help="How many attacks share a batch.")
-def main(only: tuple[str, ...], only_ours: bool, only_stock: bool, together: int | None) -> None:
+@click.option(
+    "--workers",
+    type=click.Choice(["this process", "processes", "cluster"]),
+    default="processes",
+    help="Who executes submissions in this course's grading.",
+)
+def main(
+    only: tuple[str, ...],
+    only_ours: bool,
+    only_stock: bool,
+    together: int | None,
+    workers: str,
+) -> None:
     """Try all attacks, show what they reached, and fail if any reached anything here."""
+    os.environ[WORKERS] = workers
     chosen = [attack for name, attack in ATTACKS.items() if not only or name.startswith(only)]
     console = Console(width=max(150, Console().width))
     sides = [s for s in ("stock", "ours") if not (s == "stock" and only_ours)]

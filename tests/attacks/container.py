@@ -44,6 +44,7 @@ def contained(
         *("--new-session", "--ro-bind", "/", "/", "--bind", "/proc", "/proc", "--dev", "/dev"),
         *("--perms", "0755", "--tmpfs", str(home), "--tmpfs", "/run"),
         *("--perms", "1777", "--size", str(DISK_BYTES), "--tmpfs", "/tmp"),
+        *("--perms", "1777", "--tmpfs", "/dev/shm"),  # for the locks between processes
         *(word for folder in shown for word in _shown(folder)),
         *("--bind", str(writable), str(EXCHANGE)),
         *("--clearenv", *variables),

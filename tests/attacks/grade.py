@@ -1,12 +1,20 @@
 """How a course folder is graded: here alone are nbgrader and this course's grading called."""
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbgrader.apps.api import NbGraderAPI
 from traitlets.config import Config
 
 from course.instructor import build
+
+if TYPE_CHECKING:
+    from course.instructor.grading.workers import Workers
+
+# The environment's variable that says who executes.
+WORKERS = "GRADING_WORKERS"
 
 # Seconds for one cell, and for a notebook.
 CELL_SECONDS, NOTEBOOK_SECONDS = 5, 20
@@ -28,11 +36,22 @@ def settings(side: str, root: Path) -> Config:
 def grade_with_this_course(config: Config) -> None:
     """Grade all that is submitted, and write the feedback."""
     from course.instructor.grading.class_runner import ClassRunner
-    from course.instructor.grading.workers import ThisProcess
 
     runner = ClassRunner(config)
     runner.prepare()
-    runner.grade(runner.submissions(), ThisProcess(), print)
+    runner.grade(runner.submissions(), crew(os.environ.get(WORKERS, "processes")), print)
+
+
+def crew(kind: str) -> "Workers":
+    """Who executes: this process, two processes, or a cluster of two on this machine."""
+    from course.instructor.grading.workers import Cluster, Processes, ThisProcess
+
+    if kind == "cluster":
+        from distributed import LocalCluster
+
+        machine = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+        return Cluster(machine.scheduler_address)
+    return Processes(2) if kind == "processes" else ThisProcess()
 
 
 def grade_with_stock(config: Config) -> None:

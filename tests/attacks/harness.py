@@ -19,6 +19,7 @@ from course.instructor import build
 from tests.attacks import container
 from tests.attacks.attack import NAME, TOLD, TORCH_NAME, Attack
 from tests.attacks.browser import pages_that_run_scripts
+from tests.attacks.grade import WORKERS
 
 SIDES = ("stock", "ours")
 # This many attacks share a batch.
@@ -195,6 +196,7 @@ def _environment(inside: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "TMPDIR": str(inside.parent),
+        WORKERS: os.environ.get(WORKERS, "processes"),
     }
 
 

@@ -79,7 +79,7 @@ class ClassRunner:
         return [found for found in self._folders() if found.assignment not in known]
 
     def prepare(self) -> None:
-        """Enter into the gradebook the assignments that are not in it as they are in source/ now."""
+        """Enter the assignments into the gradebook, where it has not what is in source/ now."""
         with self._gradebook() as gradebook:
             new = [name for name in self.assignments() if not _is_entered(gradebook, name)]
         with tempfile.TemporaryDirectory() as release:
@@ -268,7 +268,7 @@ class ClassRunner:
 
 
 def _is_entered(gradebook: Gradebook, assignment: str) -> bool:
-    """Whether an assignment is in the gradebook as it is in release/, which is built from source/."""
+    """Whether an assignment is in the gradebook as it is in release/."""
     released = nbformat.read(RELEASE / assignment / f"{assignment}.ipynb", as_version=4)
     cells = [cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata]
     try:

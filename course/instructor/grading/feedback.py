@@ -56,7 +56,7 @@ class FeedbackExporter(HTMLExporter):
         config.FeedbackExporter.extra_template_paths = [str(BOOTSTRAP), handlers.template_path]
         return config
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kwargs: Any
     ) -> tuple[str, dict[str, Any]]:
         """Fill the template.

@@ -16,7 +16,6 @@ from course.instructor.grading.kernel import MachineFullError
 from course.instructor.grading.record import keep_record, record_of
 from course.instructor.grading.sandbox import SandboxMissingError
 
-
 # A process has one setting of torch's threads, and one watch over calls; a cluster's may have many
 # threads that ask.
 _one_at_a_time = threading.Lock()

@@ -25,7 +25,7 @@ from course.instructor.grading.warm import Fork, warm_process
 PROVISIONER = "layer-normalization-sandbox"
 
 # One message of a kernel, and how many may wait to be read: together what a flood can take of the
-# grading process's memory. An honest figure takes some 100 KB; who prints a whole data set, far more.
+# grading process's memory. A figure takes some 100 KB; a data set, printed, far more.
 MESSAGE_BYTES, MESSAGES = 128 * sandbox.MIB, 10
 
 # Seconds between two looks at what a kernel uses: it can take about as many GiB in between.

@@ -53,7 +53,7 @@ def progress(console: Console, total: int) -> Iterator[Callable[[Graded], None]]
 def scores(console: Console, runner: ClassRunner) -> None:
     """Show a table of the class."""
     maxima = runner.maxima()
-    table = Table("student", title="Scores", box=SIMPLE, padding=0, pad_edge=False)
+    table = Table("student", title="Scores", box=SIMPLE, padding=0, show_edge=False)
     for name, maximum in maxima.items():
         table.add_column(f"{_short(name)}\n{maximum:g}", justify="right", no_wrap=True)
     table.add_column(f"total\n{sum(maxima.values()):g}", justify="right", no_wrap=True)

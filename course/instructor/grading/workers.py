@@ -17,6 +17,8 @@ from itertools import islice
 from typing import Any, Protocol
 
 from course.instructor.grading.job import Executed, Job, Submission, do
+from course.instructor.grading.sandbox import SandboxMissingError
+from course.instructor.grading.warm import warm_process
 
 # How many jobs a worker has, so that it need not wait for the next while one is recorded.
 AT_HAND = 2
@@ -103,12 +105,28 @@ class ThisProcess:
 class Processes:
     """Some processes of this machine, each doing one job at a time."""
 
-    def __init__(self, count: int) -> None:
-        """Take how many; they start when jobs come."""
-        self._processes = [_Process() for _ in range(count)]
+    def __init__(self, count: int, *, trusted: bool = False) -> None:
+        """Start them; that takes seconds, in which this process can do other things.
+
+        Args:
+            count: how many.
+            trusted: whether they do without the sandbox.
+        """
+        self._processes = [_Process(trusted) for _ in range(count)]
 
     def __enter__(self) -> "Processes":
-        """Need no start: processes start with their first job."""
+        """Wait for the first.
+
+        Raises:
+            SandboxMissingError: there is no sandbox, and submissions are not to be trusted.
+        """
+        try:
+            # Should it have ended, it is replaced when it gets a job.
+            with suppress(BrokenProcessPool):
+                self._processes[0].warm.result()
+        except SandboxMissingError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,8 +158,9 @@ class Processes:
 class _Process:
     """A pool of one, so that it is known which job was being done when the process ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: bool) -> None:
         self.given: dict[Future[Executed], Job] = {}
+        self._trusted = trusted
         self._tries = Counter[Submission]()
         self._start()
 
@@ -180,6 +199,7 @@ class _Process:
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(1, spawn, initializer=_become_worker)
         self._pid = self._pool.submit(os.getpid)
+        self.warm = self._pool.submit(_warm, self._trusted)
 
 
 def _become_worker() -> None:
@@ -193,6 +213,12 @@ def _become_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=end, daemon=True).start()
+
+
+def _warm(trusted: bool) -> None:
+    """Have all that jobs need; it was imported to find this function."""
+    if not trusted:
+        warm_process()
 
 
 class Cluster:
@@ -211,7 +237,7 @@ class Cluster:
                 "Dask is not installed here: `pip install 'course[cluster]'`, on all machines."
             ) from error
         try:
-            self._client = Client(scheduler)
+            self._client = Client(scheduler, timeout=JOINING)
             self._client.wait_for_workers(1, timeout=JOINING)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(

@@ -205,9 +205,7 @@ def test_a_manual_score_outlives_being_graded_again(
     runner, _ = graded
     set_manual_score(course, "student-05", 3.5)
     try:
-        runner.grade(
-            [Submission("student-05", NAME)], ThisProcess(), lambda _: None, again=True
-        )
+        runner.grade([Submission("student-05", NAME)], ThisProcess(), lambda _: None, again=True)
         runner.prepare()
         assert runner.scores()["student-05"][NAME] == 3.5
     finally:

@@ -6,10 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from course.instructor import __main__ as command_line
-from course.instructor.grading import sandbox, warm
+from course.instructor.grading import sandbox
 from course.instructor.grading.sandbox import SandboxMissingError
 from course.instructor.grading.sandbox_check import LIMITS, PROMISES, Promise, checks, tried_by
 from course.instructor.grading.warm import WarmProcess
@@ -77,17 +75,6 @@ def test_a_machine_that_forbids_sandboxes_is_told_in_bubblewraps_words(
     refused = WarmProcess(LIMITS)
     with closing(refused), pytest.raises(SandboxMissingError, match="No permissions to create"):
         refused.fork(["-c", ""])
-
-
-def test_make_grade_refuses_to_grade_without_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise SandboxMissingError("There is none.")
-
-    monkeypatch.setattr(warm, "warm_process", missing)
-    result = CliRunner().invoke(command_line.main, ["grade"])
-    assert result.exit_code == 1
-    assert "There is none.\nNothing was graded." in result.output
-    assert "TRUST_SUBMISSIONS=1" in result.output
 
 
 def test_a_user_is_drawn_from_those_that_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
