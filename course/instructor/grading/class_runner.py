@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from course.instructor.build import RELEASE, generate_assignments
 from course.instructor.grading.execute import ExecuteAndJudge
-from course.instructor.grading.gradebook import one_engine
+from course.instructor.grading.gradebook import one_engine, turn
 from course.instructor.grading.job import Executed, Job, Submission, package_fingerprint
 from course.instructor.grading.receive import digest, receive, something_to_find, tidy
 from course.instructor.grading.record import Record, record_of
@@ -80,9 +80,9 @@ class ClassRunner:
 
     def prepare(self) -> None:
         """Enter the assignments into the gradebook, where it has not what is in source/ now."""
-        with self._gradebook() as gradebook:
-            new = [name for name in self.assignments() if not _is_entered(gradebook, name)]
-        with tempfile.TemporaryDirectory() as release:
+        with turn(self._course.db_url), tempfile.TemporaryDirectory() as release:
+            with self._gradebook() as gradebook:
+                new = [name for name in self.assignments() if not _is_entered(gradebook, name)]
             # The release is committed already; only the gradebook's entries are wanted.
             self._course.release_directory = release
             generate_assignments(self._api, new)
@@ -210,7 +210,8 @@ class ClassRunner:
         config.Autograde.autograde_preprocessors = [
             hand_over if step == EXECUTE else step for step in self._steps
         ]
-        with something_to_find(self._folder(submission, "submitted")):
+        found = something_to_find(self._folder(submission, "submitted"))
+        with found, turn(self._course.db_url):
             for step in (self._api.autograde, self._api.generate_feedback):
                 result = step(submission.assignment, submission.student, force=True)
                 if not result["success"]:

@@ -53,17 +53,22 @@ def tidy(*, assignment: str, student: str, notebooks: list[str]) -> None:
         return
     for above, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            path = Path(above, name)
-            if not path.is_symlink() and not os.access(path, os.R_OK):
-                with suppress(OSError):  # somebody else's, so nbgrader will say that it cannot
-                    path.chmod(0o755 if path.is_dir() else 0o644)
-            if path.is_symlink():
-                _replace(path, f"a link to {os.readlink(path)!r}")
-            elif not path.is_dir() and not stat.S_ISREG(path.lstat().st_mode):
-                _replace(path, "no file but a pipe, a socket or a device")
+            with suppress(OSError):  # somebody else's, or a name too long: nbgrader will say so
+                _make_plain(Path(above, name))
     stamp = folder / TIMESTAMP
     if stamp.is_file() and not _is_time(stamp):
         stamp.rename(folder / f"{TIMESTAMP}.unreadable")
+
+
+def _make_plain(path: Path) -> None:
+    """Make what lies in a submission's folder a file or folder that can be read."""
+    if path.is_symlink():
+        _replace(path, f"a link to {os.readlink(path)!r}")
+        return
+    if not os.access(path, os.R_OK):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    if not path.is_dir() and not stat.S_ISREG(path.lstat().st_mode):
+        _replace(path, "no file but a pipe, a socket or a device")
 
 
 @contextmanager
