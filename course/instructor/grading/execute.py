@@ -25,11 +25,11 @@ from course.instructor.grading.safe_content import safe_outputs
 from course.instructor.grading.secret import class_secret, fresh_seed
 from course.instructor.grading.source import built_ins_used, suspicious
 from course.instructor.grading.warm import warm_process
-from course.instructor.task import Task, all_tasks
+from course.instructor.task import all_tasks
 from course.instructor.text_notebook import check_call, only_shows
 from course.student.answer_key import AnswerKey
 from course.student.answers import MIME
-from course.student.judge import Report, judge
+from course.student.judge import judge
 from course.student.outcome import PROBLEM_CHARACTERS, Outcome, Problem, outcome_from_data
 from course.student.plain import encode_all
 from course.student.report_card import ReportCard
@@ -114,7 +114,7 @@ def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> Noteboo
         warm_process()
     torch.set_num_threads(1)  # the arrays of keys are small, and kernels need the cores
     record = record_of(nb)
-    keys = {task: all_tasks()[task].key(seed, with_mistakes=False) for task, seed in seeds.items()}
+    keys = {task: all_tasks()[task].key(seed) for task, seed in seeds.items()}
     if record.unreadable:
         answers = {task: _no_answers(key, record.unreadable) for task, key in keys.items()}
     else:
@@ -130,7 +130,7 @@ def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> Noteboo
                 words = in_words(used) if used else ""
                 if used or _seen_at_work(task.forbids, key, outcomes):
                     record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
-            report = _report(task, seeds[name], key, outcomes)
+            report = judge(key, outcomes)
             cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
         elif cell.cell_type == "code":
             sources.append(cell.source)
@@ -177,14 +177,6 @@ def _seen_at_work(forbidden: Forbidden, key: AnswerKey, outcomes: list[Outcome])
         for case, outcome in zip(key.cases, outcomes, strict=True)
         if name in case.judged
     )
-
-
-def _report(task: Task, seed: int, key: AnswerKey, outcomes: list[Outcome]) -> Report:
-    report = judge(key, outcomes)
-    if report.first_failure and report.started:
-        # Only now the known mistakes are run, which takes nearly all of a key's time.
-        report = judge(task.key(seed), outcomes)
-    return report
 
 
 def _verdict(card: ReportCard) -> list[NotebookNode]:
