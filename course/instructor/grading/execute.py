@@ -132,7 +132,7 @@ def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> Noteboo
                     record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
             report = judge(key, outcomes)
             cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
-        elif cell.cell_type == "code":
+        elif cell.cell_type == "code" and not only_shows(cell):
             sources.append(cell.source)
     record.flags += suspicious(sources)
     keep_record(nb, record)
