@@ -116,7 +116,29 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
     told.results(console, results, time.monotonic() - began)
     told.unknown(console, runner.unknown())
     console.print("Written: grades.csv, autograded/ and, to be returned to students, feedback/.")
+    console.print("`make export` writes the grades for Canvas and for Moodle.")
     sys.exit(1 if any(result.problem for result in results) else 0)
+
+
+@main.command()
+def export() -> None:
+    """Write the grades as files that Canvas and Moodle import, beside grades.csv."""
+    from nbgrader.api import Gradebook
+    from nbgrader.coursedir import CourseDirectory
+
+    from course.instructor import exports
+    from course.instructor.build import nbgrader_config
+    from course.instructor.grading.class_runner import ClassRunner
+
+    config = nbgrader_config()
+    runner, course = ClassRunner(config), CourseDirectory(config=config)
+    with Gradebook(course.db_url, course.course_id) as gradebook:
+        grades = exports.grades(gradebook)
+        if not grades.points:
+            raise click.ClickException("There are no grades to export: run `make grade` first.")
+        written = exports.write_exports(gradebook, runner.root)
+    runner.export(runner.root / "grades.csv")
+    click.echo(exports.told(grades, written))
 
 
 @main.command("sandbox-check")
