@@ -197,7 +197,7 @@ def test_nothing_is_a_formula_for_a_spreadsheet(gradebook: Gradebook, name: str)
 def test_no_other_separator_opens_a_cell(gradebook: Gradebook) -> None:
     for nasty in ("x;=1+1", 'x";=1+1'):
         gradebook.add_student(nasty, email=nasty)
-        gradebook.add_student(f"student-{len(nasty)}", first_name=nasty, last_name=nasty)
+        gradebook.add_student(f"student-{len(nasty)}", last_name=nasty)
     canvas(gradebook)
     path = Path(gradebook.engine.url.database).with_name("written.csv")
     with path.open(encoding="utf-8", newline="") as file:
