@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade export sandbox-check test build matrix attacks bench screenshots lint clean
+.PHONY: help lab grade export sandbox-check test build matrix new-mistake attacks bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,6 +42,9 @@ build: .venv/ready ## rebuild source/, release/, the solutions and the answer ke
 
 matrix: .venv/ready ## try every known mistake and right solution on 21 keys (ONLY=ex05: of exercise 5)
 	@$(COURSE) matrix $(ONLY)
+
+new-mistake: .venv/ready ## begin a known mistake from a submission (TASK=ex01_layer_norm FROM=student-03)
+	@$(COURSE) new-mistake '$(TASK)' '$(FROM)'
 
 attacks: .venv/ready ## try hostile submissions on stock nbgrader and on this course (ONLY=name: that begin so)
 	@$(BIN)/python -m tests.attacks $(if $(ONLY),--only $(ONLY))
