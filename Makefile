@@ -43,7 +43,8 @@ matrix: .venv/ready ## try every known mistake and right solution on 21 keys (ON
 attacks: .venv/ready ## try hostile submissions on stock nbgrader and on this course (ONLY=name: that begin so)
 	@$(BIN)/python -m tests.attacks $(if $(ONLY),--only $(ONLY))
 
-bench: .venv/ready ## time what a student waits for, and show where thresholds come from
+bench: .venv/ready ## time what students and instructors wait for (half an hour), and show where thresholds come from
+	@$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock -e '.[benchmarks]'
 	@for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
 
 screenshots: .venv/ready ## take the README's pictures anew

@@ -241,7 +241,7 @@ class Cluster:
             self._client.wait_for_workers(1, timeout=JOINING)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
-                f"No cluster with a worker at {scheduler!r}: {error}. docs/cluster.md says how to"
+                f"No cluster with a worker at {scheduler!r}: {error}. docs/large_class.md says how to"
                 " start one."
             ) from error
         self._given: dict[Any, Job] = {}
