@@ -116,7 +116,73 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
     told.results(console, results, time.monotonic() - began)
     told.unknown(console, runner.unknown())
     console.print("Written: grades.csv, autograded/ and, to be returned to students, feedback/.")
+    console.print("`make export` writes the grades for Canvas and for Moodle.")
     sys.exit(1 if any(result.problem for result in results) else 0)
+
+
+@main.command()
+def export() -> None:
+    """Write the grades as files that Canvas and Moodle import, beside grades.csv."""
+    from nbgrader.api import Gradebook
+    from nbgrader.coursedir import CourseDirectory
+
+    from course.instructor import exports
+    from course.instructor.build import nbgrader_config
+    from course.instructor.grading.class_runner import ClassRunner
+
+    config = nbgrader_config()
+    runner, course = ClassRunner(config), CourseDirectory(config=config)
+    with Gradebook(course.db_url, course.course_id) as gradebook:
+        grades = exports.grades(gradebook)
+        if not grades.points:
+            raise click.ClickException("There are no grades to export: run `make grade` first.")
+        written = exports.write_exports(gradebook, runner.root)
+    runner.export(runner.root / "grades.csv")
+    click.echo(exports.told(grades, written))
+
+
+@main.command("new-mistake")
+@click.argument("task")
+@click.argument("submission")
+def new_mistake(task: str, submission: str) -> None:
+    """Write the skeleton of a known mistake that was found in a real submission.
+
+    TASK is the task's id, such as ex01_layer_norm. SUBMISSION is the path of the student's
+    notebook, or the name of the student's folder in submitted/.
+    """
+    from course.instructor import new_mistake as found
+    from course.instructor.build import ROOT
+
+    try:
+        name = found.notebook_of(task).name
+        notebook = found.read_submission(submission, name, ROOT / "submitted")
+        judged = found.judged(notebook, task)
+        # Only the code goes to the standard output.
+        for words in ("Grading says of it now:", "", judged.card, *judged.remarks, ""):
+            click.echo(words, err=True)
+        made = found.skeleton_of(judged, task)
+        alike = found.fares_alike(made, judged, task)
+    except found.NoSkeletonError as none:
+        raise click.ClickException(str(none)) from none
+    click.echo(f"Paste this into {made.path}, after line {made.line}:\n", err=True)
+    click.echo(made.code)
+    for note in made.notes:
+        click.echo(f"- {note}", err=True)
+    if not alike:
+        click.echo(
+            "- By itself it does not fare as in the student's notebook: it needs something from"
+            " another cell, or another task of the notebook is wrong.",
+            err=True,
+        )
+    click.echo(
+        f"""\
+- Answer the three questions, to the student. Give it a name, and cut what is not the mistake.
+- .venv/bin/ruff format {made.path}
+- make matrix ONLY={task}   is it rejected, and named, on 21 keys?
+- make build               brings it to the students, in the published key
+- Run this command again: now the course knows the mistake.""",
+        err=True,
+    )
 
 
 @main.command("sandbox-check")

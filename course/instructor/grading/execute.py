@@ -20,7 +20,7 @@ from traitlets import Bool, Integer, Unicode
 
 from course.instructor.forbidden import Forbidden, in_words, with_built_ins
 from course.instructor.grading.notebook_run import NotebookRun
-from course.instructor.grading.record import Record, keep_record, record_of
+from course.instructor.grading.record import Finding, Record, keep_record, record_of
 from course.instructor.grading.safe_content import safe_outputs
 from course.instructor.grading.secret import class_secret, fresh_seed
 from course.instructor.grading.source import built_ins_used, suspicious
@@ -29,7 +29,7 @@ from course.instructor.task import all_tasks
 from course.instructor.text_notebook import check_call, only_shows
 from course.student.answer_key import AnswerKey
 from course.student.answers import MIME
-from course.student.judge import judge
+from course.student.judge import Report, Verdict, judge
 from course.student.outcome import PROBLEM_CHARACTERS, Outcome, Problem, outcome_from_data
 from course.student.plain import encode_all
 from course.student.report_card import ReportCard
@@ -48,6 +48,10 @@ def _ask(*objects):
         sys.modules.update(own)
 _ask({expression})
 """
+
+
+# How much is noted of what happened in a failing case.
+LINE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> Noteboo
                 if used or _seen_at_work(task.forbids, key, outcomes):
                     record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
             report = judge(key, outcomes)
+            record.findings[name] = _finding(report)
             cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
         elif cell.cell_type == "code" and not only_shows(cell):
             sources.append(cell.source)
@@ -177,6 +182,30 @@ def _seen_at_work(forbidden: Forbidden, key: AnswerKey, outcomes: list[Outcome])
         for case, outcome in zip(key.cases, outcomes, strict=True)
         if name in case.judged
     )
+
+
+def _finding(report: Report) -> Finding:
+    """What to note of a report."""
+    failure = report.first_failure
+    return Finding(
+        score=report.score,
+        points=report.points,
+        started=report.started,
+        mistakes=[mistake.name for mistake in report.diagnosis],
+        clues=[clue.name for clue in report.clues],
+        failure=_in_a_line(failure, report) if failure else "",
+    )
+
+
+def _in_a_line(failure: Verdict, report: Report) -> str:
+    """A failing case and what happened in it; its words may be those of the student's code."""
+    problem = failure.outcome.problem
+    if problem is None:
+        words = report.description[0]
+    else:
+        words = problem.message if problem.unusable else f"{problem.kind}: {problem.message}"
+    line = " ".join(f"{failure.case.name}: {words}".split())
+    return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}…"
 
 
 def _verdict(card: ReportCard) -> list[NotebookNode]:

@@ -11,6 +11,28 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 KEY = "grading"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What the judge found in one task.
+
+    Args:
+        score: what the solution earned by itself, whatever the gradebook says later.
+        points: what the task is worth.
+        started: whether there is a solution.
+        mistakes: the names of the known mistakes that explain all that failed; more than one when
+            they explain it equally well.
+        clues: where none explains all, the names of those that explain the first failing case.
+        failure: the first failing case and what happened in it, in one line; empty if all passed.
+    """
+
+    score: float
+    points: float
+    started: bool
+    mistakes: list[str] = field(default_factory=list)
+    clues: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
 @dataclass
 class Record:
     """What grading notes of a submission.
@@ -23,6 +45,7 @@ class Record:
         seconds: how long it took to execute and judge it.
         memory: bytes that its kernel used at most.
         done: whether the notebook has been executed and its scores are in the gradebook.
+        findings: what the judge found, by task id; empty in what an earlier version graded.
     """
 
     digest: str = ""
@@ -32,11 +55,14 @@ class Record:
     seconds: float = 0.0
     memory: int = 0
     done: bool = False
+    findings: dict[str, Finding] = field(default_factory=dict)
 
 
 def record_of(nb: NotebookNode) -> Record:
     """The record in a notebook that grading wrote."""
-    return Record(**nb.metadata.get(KEY, {}))
+    record = Record(**nb.metadata.get(KEY, {}))
+    record.findings = {task: Finding(**found) for task, found in record.findings.items()}
+    return record
 
 
 def keep_record(nb: NotebookNode, record: Record) -> None:
