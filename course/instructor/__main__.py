@@ -177,10 +177,10 @@ def new_mistake(task: str, submission: str) -> None:
     click.echo(
         f"""\
 - Answer the three questions, to the student. Give it a name, and cut what is not the mistake.
-- .venv/bin/ruff format {made.path}
-- make matrix ONLY={task}   is it rejected, and named, on 21 keys?
-- make build               brings it to the students, in the published key
-- Run this command again: now the course knows the mistake.""",
+- .venv/bin/ruff format course; make lint
+- make matrix ONLY={task}: is it rejected, and named, on 21 keys?
+- Run this command again: does the course know the mistake now?
+- make build: brings it into the published key, and so to students.""",
         err=True,
     )
 
