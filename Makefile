@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade export sandbox-check test build matrix attacks bench screenshots lint clean
+.PHONY: help lab grade report export sandbox-check test build matrix attacks bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,12 +15,15 @@ help:
 lab: .venv/ready ## open JupyterLab on the student notebooks (your copies, in work/)
 	@$(COURSE) lab
 
-grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, a table
+grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, class_report.html
 	@$(COURSE) grade $(if $(AGAIN),--again) $(if $(TRUST_SUBMISSIONS),--trust-submissions) \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 export: .venv/ready ## write the grades for Canvas and Moodle: grades-canvas.csv, grades-moodle.csv
 	@$(COURSE) export
+
+report: .venv/ready ## write class_report.html anew: scores, known mistakes, who is stuck where
+	@$(COURSE) report
 
 sandbox-check: .venv/ready ## show in a table what the sandbox for student code keeps on this machine
 	@$(COURSE) sandbox-check
