@@ -44,7 +44,7 @@ STUDENTS = 20
 EXERCISES = [notebook.name for notebook in catalogue() if notebook.name.startswith("ex")]
 
 # Of each class: its exercises, and how many of its students stock nbgrader and Otter grade.
-CLASSES = {"exercises 1-3": (EXERCISES[:3], 20), "exercises 1-10": (EXERCISES, 4)}
+CLASSES = {"exercises 1-3": (EXERCISES[:3], 20, 4), "exercises 1-10": (EXERCISES, 2, 1)}
 
 TEST = """\
 OK_FORMAT = True
@@ -136,7 +136,7 @@ def must(result: dict[str, str]) -> None:
     assert result["success"], result["log"]
 
 
-def measure(exercises: list[str], students: int, table: Table, name: str) -> None:
+def measure(exercises: list[str], of_stock: int, of_otter: int, table: Table, name: str) -> None:
     """Grade one class with each, and add the rows."""
     with tempfile.TemporaryDirectory() as scratch:
         roots = {who: Path(scratch) / who for who in ("stock nbgrader", "Otter", "this course")}
@@ -146,17 +146,21 @@ def measure(exercises: list[str], students: int, table: Table, name: str) -> Non
                 shutil.copytree(build.SOURCE / exercise, root / "source" / exercise)
         folders = sorted((roots["Otter"] / "submitted").glob("*/*"))
         everybody = [Submission(folder.parent.name, folder.name) for folder in folders]
-        names = sorted({submission.student for submission in everybody})
-        drawn = set(names[:: len(names) // students])
-        some = [submission for submission in everybody if submission.student in drawn]
-        slow = stock(roots["stock nbgrader"], some)
+        slow = stock(roots["stock nbgrader"], drawn(everybody, of_stock))
         base = sum(slow) / len(slow)
         add(table, name, "stock nbgrader 0.9.6", len(slow), base, base, "")
-        slow = otter(roots["Otter"], some)
+        slow = otter(roots["Otter"], drawn(everybody, of_otter))
         add(table, name, "Otter 7.0.0", len(slow), sum(slow) / len(slow), base, "")
         first, each = ours(roots["this course"], everybody)
         words = f"{cpu_count()} processes; the first after {first:.1f} s"
         add(table, name, "this course", len(everybody), each, base, words)
+
+
+def drawn(everybody: list[Submission], students: int) -> list[Submission]:
+    """The submissions of some students, evenly drawn from the class."""
+    names = sorted({submission.student for submission in everybody})
+    chosen = names[:: len(names) // students][:students]
+    return [submission for submission in everybody if submission.student in chosen]
 
 
 def add(
@@ -178,8 +182,8 @@ def main() -> None:
     )
     table.title = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     table.caption = f"Python {platform.python_version()}, a demo class of {STUDENTS}"
-    for name, (exercises, students) in CLASSES.items():
-        measure(exercises, students, table, name)
+    for name, (exercises, of_stock, of_otter) in CLASSES.items():
+        measure(exercises, of_stock, of_otter, table, name)
     Console(width=120).print(table)
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import warnings
+from datetime import datetime
 
 import click
 
@@ -68,12 +69,13 @@ def matrix(only: str) -> None:
     help="Run student code without the sandbox, with your rights. Only for code that you know.",
 )
 def grade(again: bool, workers: int | None, scheduler: str | None, trust_submissions: bool) -> None:
-    """Grade submitted/ (a demo class, if it is empty) into feedback/ and grades.csv."""
+    """Grade submitted/ (a demo class, if it is empty): feedback, grades.csv and a class report."""
     from joblib import cpu_count
     from rich.console import Console
     from sqlalchemy.exc import SAWarning
 
     from course.instructor.build import nbgrader_config
+    from course.instructor.class_report.page import write_report
     from course.instructor.demo_class import write_demo_class
     from course.instructor.grading import told
     from course.instructor.grading.class_runner import ClassRunner
@@ -105,6 +107,8 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
             with told.progress(console, len(submissions)) as tell:
                 results = runner.grade(submissions, crew, tell, again=again)
             runner.export(runner.root / "grades.csv")
+            problems = {each.submission: each.problem for each in results if each.problem}
+            page = write_report(config, datetime.now(), problems)
     except SandboxMissingError as missing:
         raise click.ClickException(
             f"{missing}\nNothing was graded. `make grade TRUST_SUBMISSIONS=1` grades without a"
@@ -117,6 +121,7 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
     told.unknown(console, runner.unknown())
     console.print("Written: grades.csv, autograded/ and, to be returned to students, feedback/.")
     console.print("`make export` writes the grades for Canvas and for Moodle.")
+    console.print(f"To read first: {page.name}, open it in a browser.")
     sys.exit(1 if any(result.problem for result in results) else 0)
 
 
@@ -183,6 +188,15 @@ def new_mistake(task: str, submission: str) -> None:
 - make build: brings it into the published key, and so to students.""",
         err=True,
     )
+
+
+@main.command()
+def report() -> None:
+    """Write class_report.html: scores, known mistakes, who is stuck where, what to look at."""
+    from course.instructor.build import nbgrader_config
+    from course.instructor.class_report.page import write_report
+
+    click.echo(f"Written: {write_report(nbgrader_config(), datetime.now())}. Open it in a browser.")
 
 
 @main.command("sandbox-check")

@@ -193,7 +193,7 @@ def _finding(report: Report) -> Finding:
         started=report.started,
         mistakes=[mistake.name for mistake in report.diagnosis],
         clues=[clue.name for clue in report.clues],
-        failure=_in_a_line(failure, report) if failure else "",
+        failure=_in_a_line(failure, report) if failure and report.started else "",
     )
 
 
@@ -203,7 +203,8 @@ def _in_a_line(failure: Verdict, report: Report) -> str:
     if problem is None:
         words = report.description[0]
     else:
-        words = problem.message if problem.unusable else f"{problem.kind}: {problem.message}"
+        kind = "" if problem.unusable else problem.kind
+        words = ": ".join(filter(None, [kind, problem.message]))
     line = " ".join(f"{failure.case.name}: {words}".split())
     return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}…"
 

@@ -1,6 +1,8 @@
 """What grading notes of a submission, in the metadata of its notebook and in the gradebook."""
 
+import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
@@ -22,7 +24,8 @@ class Finding:
         mistakes: the names of the known mistakes that explain all that failed; more than one when
             they explain it equally well.
         clues: where none explains all, the names of those that explain the first failing case.
-        failure: the first failing case and what happened in it, in one line; empty if all passed.
+        failure: the first failing case and what happened in it, in one line; empty if there is no
+            solution, or none failed.
     """
 
     score: float
@@ -60,9 +63,22 @@ class Record:
 
 def record_of(nb: NotebookNode) -> Record:
     """The record in a notebook that grading wrote."""
-    record = Record(**nb.metadata.get(KEY, {}))
-    record.findings = {task: Finding(**found) for task, found in record.findings.items()}
-    return record
+    noted = nb.metadata.get(KEY, {})
+    found = {task: Finding(**one) for task, one in noted.get("findings", {}).items()}
+    return Record(**{**noted, "findings": found})
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in a file that grading wrote; None if there is none, or it is not whole.
+
+    For one page, hundreds are read: this leaves out all that nbformat checks of a notebook.
+    """
+    try:
+        metadata = json.loads(path.read_bytes())["metadata"]
+        record = record_of(NotebookNode(metadata=metadata))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return record if record.done else None
 
 
 def keep_record(nb: NotebookNode, record: Record) -> None:
