@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade sandbox-check test build matrix attacks bench screenshots lint clean
+.PHONY: help lab grade kit sandbox-check test build matrix attacks bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,6 +18,9 @@ lab: .venv/ready ## open JupyterLab on the student notebooks (your copies, in wo
 grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, a table
 	@$(COURSE) grade $(if $(AGAIN),--again) $(if $(TRUST_SUBMISSIONS),--trust-submissions) \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+
+kit: .venv/ready ## write the student kit: one zip to hand out, in dist/
+	@$(COURSE) kit
 
 sandbox-check: .venv/ready ## show in a table what the sandbox for student code keeps on this machine
 	@$(COURSE) sandbox-check

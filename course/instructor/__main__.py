@@ -119,6 +119,18 @@ def grade(again: bool, workers: int | None, scheduler: str | None, trust_submiss
     sys.exit(1 if any(result.problem for result in results) else 0)
 
 
+@main.command()
+def kit() -> None:
+    """Write the student kit: one zip with all that a student needs, to be handed out."""
+    from course.instructor.student_kit import KIT, KitError, write_kit
+
+    try:
+        size = write_kit()
+    except KitError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Written: {KIT} ({size / 1e6:.1f} MB). Hand it out; START_HERE.html is inside.")
+
+
 @main.command("sandbox-check")
 def sandbox_check() -> None:
     """Try on this machine what the sandbox for student code promises."""
