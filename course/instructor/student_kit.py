@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from course.instructor.build import ROOT, SOURCE, generate_release
 
@@ -36,9 +35,9 @@ SYSTEMS = [
     {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
 ]
 
-# The first moment that a zip can tell. The same files make the same zip, whenever it is made.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_EPOCH_SECONDS = "315532800"
+# When every file of the kit was written, as far as the zip tells: so the same files make the same
+# zip, whenever it is made.
+_WRITTEN = (2026, 1, 1, 0, 0, 0)
 
 
 class KitError(Exception):
@@ -63,7 +62,7 @@ def write_kit(path: Path = KIT) -> int:
     texts = {
         "requirements.txt": _requirements(lock),
         "environment.yml": _environment(wheel),
-        "START_HERE.html": _start_here(wheel, lock["torch"], project["requires-python"]),
+        "START_HERE.html": _start_here(wheel, lock, project["requires-python"]),
     }
     files |= {name: text.encode() for name, text in texts.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +86,7 @@ def student_lock(project: Mapping[str, Any]) -> dict[str, str]:
         {**system, "python_version": version, "python_full_version": f"{version}.0"}
         for system, version in product(SYSTEMS, python_versions(project["requires-python"]))
     ]
-    found: dict[str, set[str]] = {}
+    found: dict[NormalizedName, set[str]] = {}
     ahead = [Requirement(line) for line in project["dependencies"]]
     while ahead:
         asked = ahead.pop()
@@ -147,7 +146,6 @@ def _wheel(scratch: Path) -> dict[str, bytes]:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-index"]
     built = subprocess.run(
         [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(scratch), str(scratch)],
-        env=os.environ | {"SOURCE_DATE_EPOCH": _EPOCH_SECONDS},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -155,7 +153,7 @@ def _wheel(scratch: Path) -> dict[str, bytes]:
     if built.returncode != 0:
         raise KitError(f"pip could not build the wheel of the student kit:\n{built.stdout}")
     (wheel,) = scratch.glob("*.whl")
-    # Packed anew, for setuptools keeps the permissions that files happen to have here.
+    # Packed anew, for setuptools keeps the times and permissions that files have here.
     with zipfile.ZipFile(wheel) as packed:
         return {wheel.name: _zip({name: packed.read(name) for name in packed.namelist()})}
 
@@ -209,12 +207,24 @@ def _environment(wheel: str) -> str:
     return "# For conda. Made by `make kit`.\n" + body
 
 
-def _start_here(wheel: str, torch: str, requires_python: str) -> str:
+def _start_here(wheel: str, lock: Mapping[str, str], requires_python: str) -> str:
     """The text of START_HERE.html."""
     *older, newest = python_versions(requires_python)
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
-        wheel=wheel, torch=torch, older=", ".join(older), oldest=older[0], newest=newest
+        wheel=wheel,
+        torch=lock["torch"],
+        older=" or ".join(older),
+        oldest=older[0],
+        newest=newest,
+        pythons=f"{_first_release(older[0], lock)} to {newest}",
     )
+
+
+def _first_release(version: str, lock: Mapping[str, str]) -> str:
+    """The first release of a version of Python, such as 3.11.5 of 3.11, that all packages run on."""
+    asked = [metadata.metadata(name).get("Requires-Python", "") for name in lock]
+    allowed = SpecifierSet(",".join(filter(None, asked)))
+    return next(f"{version}.{patch}" for patch in range(100) if f"{version}.{patch}" in allowed)
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:
@@ -222,7 +232,7 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry = zipfile.ZipInfo(name, _WRITTEN)
             entry.create_system = 3  # Unix, wherever it is made: what the permissions are read by
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
