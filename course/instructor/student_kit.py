@@ -221,9 +221,11 @@ def _start_here(wheel: str, lock: Mapping[str, str], requires_python: str) -> st
 
 
 def _first_release(version: str, lock: Mapping[str, str]) -> str:
-    """The first release of a version of Python, such as 3.11.5 of 3.11, that all packages run on."""
-    asked = [metadata.metadata(name).get("Requires-Python", "") for name in lock]
-    allowed = SpecifierSet(",".join(filter(None, asked)))
+    """The first release of a Python that all packages run on, such as 3.11.5 of 3.11."""
+    asked = [
+        line for name in lock for line in metadata.metadata(name).get_all("Requires-Python", [])
+    ]
+    allowed = SpecifierSet(",".join(asked))
     return next(f"{version}.{patch}" for patch in range(100) if f"{version}.{patch}" in allowed)
 
 
