@@ -29,3 +29,6 @@ c.Autograde.autograde_preprocessors = [
 
 # Feedback pages open offline and run no script. The formgrader's own page keeps its exporter.
 c.GenerateFeedback.exporter_class = "course.instructor.grading.feedback.FeedbackExporter"
+
+# One page that cannot be released through nbgrader's exchange does not stop the others.
+c.ExchangeFactory.release_feedback = "course.instructor.grading.release_feedback.ReleaseFeedback"

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from jupyter_lab import FLAGS, Lab, find_browser, running_lab
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+# A page may be slow where other tests keep the machine busy.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,23 @@
 """A running JupyterLab, and a browser to look at it with."""
 
+import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# JupyterLab's question whether to show its news would lie over what is to be clicked.
+NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -38,20 +43,31 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def running_lab(folder: Path) -> Iterator[Lab]:
-    """A JupyterLab on a folder, with settings of its own, while the context lasts."""
+def running_lab(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Lab]:
+    """A JupyterLab on a folder, with settings of its own, while the context lasts.
+
+    Args:
+        folder: what it serves, and where it is started.
+        environment: variables that it gets besides those of this process.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with TemporaryDirectory() as settings:
+        news = Path(
+            settings, "@jupyterlab", "apputils-extension", "notification.jupyterlab-settings"
+        )
+        news.parent.mkdir(parents=True)
+        news.write_text(json.dumps(NO_NEWS), encoding="utf-8")
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
                 *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
                 *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"),
                 f"--LabApp.user_settings_dir={settings}",
-                "--LabApp.news_url=None",
             ],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

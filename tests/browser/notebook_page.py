@@ -16,6 +16,11 @@ def open_notebook(page: Page, lab: Lab, name: str) -> None:
     folder = uuid.uuid4().hex
     shutil.copytree(RELEASE / name, lab.folder / folder)
     page.goto(f"{lab.address}/lab/tree/{folder}/{name}.ipynb?reset")
+    start(page)
+
+
+def start(page: Page) -> None:
+    """Wait for the kernel of the notebook that is open, and run its imports."""
     page.get_by_text("| Idle").wait_for()
     first = page.locator(".jp-CodeCell").first
     first.locator(".cm-content").click()

@@ -1,6 +1,7 @@
 """Running a submission's cells one by one in a kernel, whatever they do."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ PATIENCE = 5
 GRACE = 30
 
 TOO_MUCH = "Output left out: this cell printed or showed more than can be kept.\n"
+
+# A log of its own. nbclient logs every message of the kernel, inputs and answers of the cases
+# among them, and the formgrader would show that to whoever presses its button.
+_LOG = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())
 
 # What may become a cell's output. Widgets talk in other messages, and there is nobody to move them.
 _OUTPUTS = ("stream", "display_data", "execute_result", "error", "clear_output")
@@ -71,7 +77,7 @@ class NotebookRun(NotebookClient):
             config.NotebookClient.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
         else:
             config.NotebookClient.kernel_manager_class = SandboxKernelManager
-        super().__init__(v4.new_notebook(), config=config)
+        super().__init__(v4.new_notebook(), config=config, log=_LOG)
         self.stopped = ""
         self.most_memory = 0
         self.timeout_func = self._seconds_left

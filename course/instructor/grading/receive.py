@@ -26,6 +26,10 @@ from course.instructor.grading.record import Record, keep_record
 # A notebook may hold as much in old outputs, which are dropped.
 MOST_BYTES = 64 * 1024**2
 TIMESTAMP, TIMESTAMP_BYTES = "timestamp.txt", 200
+# By it a student finds the way to their feedback in nbgrader's exchange, and nobody else does.
+SECRET = "submission_secret.txt"
+# What nbgrader's exchange puts beside a notebook that is handed in.
+OF_THE_EXCHANGE = (TIMESTAMP, SECRET)
 
 LINK_NOTE = ".was-a-link.txt"
 
@@ -140,14 +144,27 @@ def receive(folder: Path, name: str) -> NotebookNode:
 
 
 def digest(folder: Path, name: str) -> str:
-    """A number that changes with what was submitted, and with the released notebook."""
+    """A number that changes with what was submitted and when, and with the released notebook."""
     found = hashlib.sha256((RELEASE / name / f"{name}.ipynb").read_bytes())
     try:
         path, content = _content(folder, name)
         found.update(path.name.encode() + content)
     except UnreadableError as error:
         found.update(str(error).encode())
+    for beside in OF_THE_EXCHANGE:
+        found.update(_start(folder / beside))
     return found.hexdigest()
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file beside a notebook; nothing, if it is none that can be read."""
+    if _is_linked(path.parent) or not _is_file(path):
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(TIMESTAMP_BYTES)
+    except OSError:
+        return b""
 
 
 def _content(folder: Path, name: str) -> tuple[Path, bytes]:
@@ -213,7 +230,7 @@ def _as_version_4(notebook: Any) -> Any:
 
 
 def _ignored(folder: Path, notebook: Path) -> list[str]:
-    names = [path.name for path in sorted(folder.glob("*")) if path.name != TIMESTAMP]
+    names = [path.name for path in sorted(folder.glob("*")) if path.name not in OF_THE_EXCHANGE]
     others = [_plain(name) for name in names if name != notebook.name and name[:1] != "."]
     if not others:
         return []
@@ -260,8 +277,8 @@ def _replace(path: Path, what: str) -> None:
 
 
 def _remove_files(folder: Path) -> None:
-    """Remove what nbgrader copied beside the notebook: nothing there is used."""
+    """Remove what nbgrader copied beside the notebook, but for what its exchange goes by."""
     for above, _, files in os.walk(folder):
         for name in files:
-            if not name.endswith(".ipynb") and name != TIMESTAMP:
+            if not name.endswith(".ipynb") and name not in OF_THE_EXCHANGE:
                 Path(above, name).unlink()

@@ -243,6 +243,23 @@ def test_a_time_stamp_as_nbgrader_writes_it_stays(folder: Path) -> None:
     assert not received(folder)[1].remarks
 
 
+def test_what_the_exchange_goes_by_is_no_file_of_the_student(folder: Path) -> None:
+    write(folder, SOLVED)
+    write(folder, "0123456789abcdef" * 8, "submission_secret.txt")
+    tidied(folder)
+    assert (folder / "submission_secret.txt").is_file()
+    assert not received(folder)[1].remarks
+
+
+@pytest.mark.parametrize("beside", ["timestamp.txt", "submission_secret.txt"])
+def test_the_same_notebook_handed_in_again_is_another_submission(folder: Path, beside: str) -> None:
+    write(folder, SOLVED)
+    write(folder, "2026-11-28 10:00:00.000000 UTC", beside)
+    before = digest(folder, NAME)
+    write(folder, "2026-11-28 11:00:00.000000 UTC", beside)
+    assert digest(folder, NAME) != before
+
+
 def test_what_was_submitted_has_a_number_that_changes_with_it(folder: Path) -> None:
     numbers = [digest(folder, NAME)]
     for content in (SOLVED, SOLVED + " ", ""):
