@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from course.instructor import build
-from course.instructor.student_kit import python_versions, write_kit
+from course.instructor.student_kit import DISTRIBUTION, python_versions, write_kit
 from course.instructor.submission import reference_sources
 from course.instructor.task import all_tasks, source_of
 from course.instructor.text_notebook import solution_cells
@@ -328,6 +329,13 @@ def test_all_that_the_notebooks_and_the_student_side_import_is_in_the_lock_of_th
                     modules.add(str(node.module))
     done = run(python, "\n".join(f"import {name}" for name in sorted(modules)), tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_asks_for_what_the_course_asks_for(python: Path, tmp_path: Path) -> None:
+    code = f"from importlib import metadata; print(*metadata.requires({DISTRIBUTION!r}), sep='\\n')"
+    pyproject = tomllib.loads((build.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = run(python, code, tmp_path).stdout.splitlines()
+    assert {*map(Requirement, asked)} == {*map(Requirement, pyproject["project"]["dependencies"])}
 
 
 def test_conda_is_told_to_install_the_wheel_of_the_kit(kit: Path, files: dict[str, str]) -> None:
