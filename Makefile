@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade report export sandbox-check test build matrix new-mistake attacks bench screenshots lint clean
+.PHONY: help lab grade report export kit sandbox-check test build matrix new-mistake attacks bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,9 @@ export: .venv/ready ## write the grades for Canvas and Moodle: grades-canvas.csv
 
 report: .venv/ready ## write class_report.html anew: scores, known mistakes, who is stuck where
 	@$(COURSE) report
+
+kit: .venv/ready ## write the student kit: one zip to hand out, in dist/
+	@$(COURSE) kit
 
 sandbox-check: .venv/ready ## show in a table what the sandbox for student code keeps on this machine
 	@$(COURSE) sandbox-check

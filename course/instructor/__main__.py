@@ -199,6 +199,18 @@ def report() -> None:
     click.echo(f"Written: {write_report(nbgrader_config(), datetime.now())}. Open it in a browser.")
 
 
+@main.command()
+def kit() -> None:
+    """Write the student kit: one zip with all that a student needs, to be handed out."""
+    from course.instructor.student_kit import KIT, KitError, write_kit
+
+    try:
+        size = write_kit()
+    except KitError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Written: {KIT} ({size / 1e6:.1f} MB). Hand it out; START_HERE.html is inside.")
+
+
 @main.command("sandbox-check")
 def sandbox_check() -> None:
     """Try on this machine what the sandbox for student code promises."""

@@ -135,7 +135,7 @@ def test_a_task_counts_students_by_what_they_have_in_it(small: SmallClass) -> No
     )
     alternative = chart.select_one("[role=img]")["aria-label"]
     assert (
-        "1 Layer normalization: full marks 2, some points 1, no points 1, not started 1,"
+        "1: Layer normalization: full marks 2, some points 1, no points 1, not started 1,"
         " not handed in 1;" in alternative
     )
 
@@ -221,7 +221,7 @@ def test_what_was_flagged_mended_or_not_graded_is_listed_what_matters_most_first
         ["student-06", TWO, "not graded", UNGRADED],
         ["student-07", "exercise 1", "not graded", NO_EXERCISE],
         ["student-02", ONE, "flagged", "It looks for the key."],
-        ["student-03", ONE, "flagged once", "It looks for the key."],
+        ["student-03", ONE, "flag taken away", "It looks for the key."],
         ["student-04", ONE, "flagged", "Flagged in the formgrader."],
         ["student-01", ONE, "told to the student", "Two cells were put back."],
         ["student-05", ONE, "told to the student", "The file is empty."],

@@ -109,7 +109,7 @@ def tasks_chart(tasks: Sequence[TaskSummary]) -> Chart:
             segments.append(Segment(state, start, width, text))
             start += width
         said = ", ".join(f"{STATES[state]} {count}" for state, count in task.students.items())
-        label = f"{task.notebook.label} {all_tasks()[task.task].title}"
+        label = f"{task.notebook.label}: {all_tasks()[task.task].title}"
         bars.append(Bar(label, tuple(segments), said))
     message = _lacking(tasks, students)
     return Chart(message, tuple(bars), ticks, "number of students", "Tasks", states=True)
@@ -120,7 +120,7 @@ def mistakes_chart(mistakes: Sequence[MistakeSummary], students: int) -> Chart:
     return _plain_chart(
         _made_most(mistakes, students),
         [
-            (f"{mistake.notebook.label} {mistake.name.replace('`', '')}", mistake.count)
+            (f"{mistake.notebook.label}: {mistake.name.replace('`', '')}", mistake.count)
             for mistake in mistakes[:MOST_MISTAKES]
         ],
         axis="number of students",

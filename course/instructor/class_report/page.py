@@ -155,7 +155,7 @@ def _to_look_at(works: list[Work]) -> list[dict[str, str]]:
     found = []
     for work in works:
         record = work.record
-        kind = "flagged" if work.flagged else "flagged once"
+        kind = "flagged" if work.flagged else "flag taken away"
         found += [(0, kind, work, flag) for flag in record.flags]
         if work.flagged and not record.flags:
             found.append((0, kind, work, "Flagged in the formgrader."))
