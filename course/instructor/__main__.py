@@ -33,6 +33,7 @@ def matrix(only: str) -> None:
     ONLY is how the ids of the tasks to try begin, such as ex05.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from course.instructor.matrix import FRESH_SEEDS, kill_matrices
@@ -45,7 +46,8 @@ def matrix(only: str) -> None:
     surprised = False
     for rows in kill_matrices(tasks):
         for row in rows:
-            table.add_row(row.task, row.kind, row.name, "; ".join(row.surprises) or "yes")
+            surprises = "; ".join(row.surprises) or "yes"
+            table.add_row(row.task, row.kind, escape(row.name), escape(surprises))
             surprised = surprised or bool(row.surprises)
     Console().print(table)
     sys.exit(1 if surprised else 0)
