@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is first needed.
 .DEFAULT_GOAL := help
-.PHONY: help lab grade sandbox-check test build matrix attacks bench screenshots lint clean
+.PHONY: help lab grade report export kit sandbox-check test build matrix new-mistake attacks bench screenshots lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,9 +15,18 @@ help:
 lab: .venv/ready ## open JupyterLab on the student notebooks (your copies, in work/)
 	@$(COURSE) lab
 
-grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, a table
+grade: .venv/ready ## grade submitted/ (a demo class if it is empty): feedback/, grades.csv, class_report.html
 	@$(COURSE) grade $(if $(AGAIN),--again) $(if $(TRUST_SUBMISSIONS),--trust-submissions) \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+
+export: .venv/ready ## write the grades for Canvas and Moodle: grades-canvas.csv, grades-moodle.csv
+	@$(COURSE) export
+
+report: .venv/ready ## write class_report.html anew: scores, known mistakes, who is stuck where
+	@$(COURSE) report
+
+kit: .venv/ready ## write the student kit: one zip to hand out, in dist/
+	@$(COURSE) kit
 
 sandbox-check: .venv/ready ## show in a table what the sandbox for student code keeps on this machine
 	@$(COURSE) sandbox-check
@@ -40,10 +49,14 @@ build: .venv/ready ## rebuild source/, release/, the solutions and the answer ke
 matrix: .venv/ready ## try every known mistake and right solution on 21 keys (ONLY=ex05: of exercise 5)
 	@$(COURSE) matrix $(ONLY)
 
+new-mistake: .venv/ready ## begin a known mistake from a submission (TASK=ex01_layer_norm FROM=student-03)
+	@$(COURSE) new-mistake '$(TASK)' '$(FROM)'
+
 attacks: .venv/ready ## try hostile submissions on stock nbgrader and on this course (ONLY=name: that begin so)
 	@$(BIN)/python -m tests.attacks $(if $(ONLY),--only $(ONLY))
 
-bench: .venv/ready ## time what a student waits for, and show where thresholds come from
+bench: .venv/ready ## time what students and instructors wait for (half an hour), and show where thresholds come from
+	@$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock -e '.[benchmarks]'
 	@for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
 
 screenshots: .venv/ready ## take the README's pictures anew

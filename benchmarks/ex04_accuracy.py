@@ -29,7 +29,7 @@ def accuracies(model_class: type[torch.nn.Module]) -> np.ndarray:
 
 def solutions(task: Task) -> list[tuple[str, str, type[torch.nn.Module]]]:
     """All that must pass the case on accuracy, and the known mistakes that must fail it."""
-    key = task.key(with_mistakes=False)
+    key = task.key()
     right = [getattr(reference, task.defines), task.oracle, *task.right_solutions]
     found = [("accepted", solution.__name__, solution) for solution in right]
     for mistake in task.mistakes:

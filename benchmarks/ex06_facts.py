@@ -36,7 +36,7 @@ def main(seeds: int = 20) -> None:
             wrong = [mistake.solution for mistake in task.mistakes]
             for seed in range(seeds):
                 trying["kind"] = "right"
-                key = task.key(seed, with_mistakes=False)
+                key = task.key(seed)
                 for solution in right:
                     task.outcomes(solution, key)
                 trying["kind"] = "mistakes"

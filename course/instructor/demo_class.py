@@ -1,5 +1,6 @@
 """A demo class: fictional students with right solutions, known mistakes and unfinished work."""
 
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
@@ -19,14 +20,22 @@ KINDS = {"right": 0.45, "mistaken": 0.35, "unfinished": 0.1, "broken": 0.1}
 BROKEN = "\n\n{defines} = None  # I will come back to this\n"
 
 
-def write_demo_class(folder: Path) -> list[str]:
-    """Write the submissions of 12 students below a folder; return the students' names.
+def write_demo_class(
+    folder: Path, count: int = STUDENTS, notebooks: Iterable[str] | None = None
+) -> list[str]:
+    """Write the submissions of a class below a folder; return the students' names.
 
     The same class at every call: which student does what is drawn from a fixed seed.
+
+    Args:
+        folder: where to write STUDENT/NOTEBOOK/NOTEBOOK.ipynb.
+        count: how many students.
+        notebooks: the names of those that they hand in; all, if not given.
     """
     rng = np.random.default_rng(SEED)
-    references = {notebook.name: reference_sources(notebook.name) for notebook in catalogue()}
-    students = [f"student-{number:02}" for number in range(1, STUDENTS + 1)]
+    names = notebooks or [notebook.name for notebook in catalogue()]
+    references = {name: reference_sources(name) for name in names}
+    students = [f"student-{number:02}" for number in range(1, count + 1)]
     for student in students:
         for name, reference in references.items():
             sources = _work(all_tasks(), reference, rng)

@@ -3,9 +3,9 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, TypeVar
@@ -89,13 +89,14 @@ class Task:
         self.right_solutions.append(solution)
         return solution
 
-    def key(self, seed: int = PUBLISHED_SEED, *, with_mistakes: bool = True) -> AnswerKey:
+    def key(self, seed: int = PUBLISHED_SEED) -> AnswerKey:
         """Draw the answer key of a seed: the same seed gives the same key.
+
+        A known mistake is run on a case when its fingerprint there is first looked at. One case or
+        two rule out most of them, so that to explain a failure takes a tenth of the whole key.
 
         Args:
             seed: where the random inputs come from.
-            with_mistakes: whether to run the known mistakes for their fingerprints, which takes
-                nearly all of the time and is needed to explain a failure, not to find it.
         """
         drawn = self._drawn(seed)
         cases = tuple(replace(case, expected=self._expected(case)) for case in drawn)
@@ -108,9 +109,9 @@ class Task:
                     mistake.name,
                     mistake.explanation,
                     mistake.hint,
-                    tuple(self._fingerprint(mistake.solution, case) for case in cases),
+                    Fingerprint(cases, partial(self._foretold, mistake.solution)),
                 )
-                for mistake in (self.mistakes if with_mistakes else ())
+                for mistake in self.mistakes
             ),
         )
 
@@ -136,7 +137,7 @@ class Task:
             raise AssertionError(f"{self.id}, {case.name!r}: the oracle raised {outcome.problem}")
         return {name: outcome.outputs[name] for name in case.judged}
 
-    def _fingerprint(self, solution: Callable[..., Any], case: Case) -> Outcome | None:
+    def _foretold(self, solution: Callable[..., Any], case: Case) -> Outcome | None:
         outcome = run(probe_of(self.id), (solution,), case.inputs)
         if passes(case, outcome):
             return None
@@ -144,6 +145,27 @@ class Task:
         kept = case.judged if case.by_values and not outcome.problem else ()
         outputs = {name: outcome.outputs[name] for name in kept}
         return replace(outcome, outputs=outputs, printed="")
+
+
+class Fingerprint(Sequence[Outcome | None]):
+    """Per case what a known mistake gives, found out when it is looked at."""
+
+    def __init__(self, cases: Sequence[Case], foretold: Callable[[Case], Outcome | None]) -> None:
+        """Take the cases, and what runs the mistake on one of them."""
+        self._cases = cases
+        self._foretold = foretold
+        self._found: dict[int, Outcome | None] = {}
+
+    def __len__(self) -> int:
+        """As many as there are cases."""
+        return len(self._cases)
+
+    def __getitem__(self, number: Any) -> Any:
+        """What the mistake gives on a case, or None where it gives the right answer."""
+        case = self._cases[number]
+        if number not in self._found:
+            self._found[number] = self._foretold(case)
+        return self._found[number]
 
 
 def course_order(name: str) -> tuple[int, str]:

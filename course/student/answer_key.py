@@ -1,6 +1,7 @@
 """An answer key is data: cases with expected outputs, and the fingerprint of each known mistake."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -60,7 +61,7 @@ class NamedMistake:
     name: str
     explanation: str
     hint: str
-    fingerprint: tuple[Outcome | None, ...]
+    fingerprint: Sequence[Outcome | None]
 
 
 @dataclass(frozen=True)

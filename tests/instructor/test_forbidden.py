@@ -47,7 +47,7 @@ def test_what_only_sounds_like_it_is_not_forbidden() -> None:
 @pytest.mark.parametrize("task", FORBIDDING.values(), ids=FORBIDDING)
 def test_forbidden_code_costs_all_points_of_a_task_and_is_told_in_words(task: Task) -> None:
     assert task.forbids
-    key = task.key(with_mistakes=False)
+    key = task.key()
     right = task.outcomes(task.oracle, key)
     found = with_built_ins(key, right, [LAYER_NORM], task.forbids)
     assert judge(key, right).score == key.points
@@ -61,7 +61,7 @@ def test_forbidden_code_costs_all_points_of_a_task_and_is_told_in_words(task: Ta
 
 def test_only_the_cases_that_judge_it_fail_and_nothing_is_changed_in_place() -> None:
     task = TASKS["ex03_custom_layer_norm"]
-    key = task.key(with_mistakes=False)
+    key = task.key()
     right = task.outcomes(task.oracle, key)
     before = [dict(outcome.outputs) for outcome in right]
     found = with_built_ins(key, right, [LAYER_NORM], NORMS)
@@ -73,7 +73,7 @@ def test_only_the_cases_that_judge_it_fail_and_nothing_is_changed_in_place() -> 
 
 
 def test_an_error_stays_the_error_that_it_was() -> None:
-    key = TASKS["ex03_custom_layer_norm"].key(with_mistakes=False)
+    key = TASKS["ex03_custom_layer_norm"].key()
     unwritten = [Outcome(problem=Problem("NotImplementedError", ""))] * len(key.cases)
     assert with_built_ins(key, unwritten, [LAYER_NORM], NORMS) == unwritten
 

@@ -20,16 +20,16 @@ from traitlets import Bool, Integer, Unicode
 
 from course.instructor.forbidden import Forbidden, in_words, with_built_ins
 from course.instructor.grading.notebook_run import NotebookRun
-from course.instructor.grading.record import Record, keep_record, record_of
+from course.instructor.grading.record import Finding, Record, keep_record, record_of
 from course.instructor.grading.safe_content import safe_outputs
 from course.instructor.grading.secret import class_secret, fresh_seed
 from course.instructor.grading.source import built_ins_used, suspicious
 from course.instructor.grading.warm import warm_process
-from course.instructor.task import Task, all_tasks
+from course.instructor.task import all_tasks
 from course.instructor.text_notebook import check_call, only_shows
 from course.student.answer_key import AnswerKey
 from course.student.answers import MIME
-from course.student.judge import Report, judge
+from course.student.judge import Report, Verdict, judge
 from course.student.outcome import PROBLEM_CHARACTERS, Outcome, Problem, outcome_from_data
 from course.student.plain import encode_all
 from course.student.report_card import ReportCard
@@ -48,6 +48,10 @@ def _ask(*objects):
         sys.modules.update(own)
 _ask({expression})
 """
+
+
+# How much is noted of what happened in a failing case.
+LINE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> Noteboo
         warm_process()
     torch.set_num_threads(1)  # the arrays of keys are small, and kernels need the cores
     record = record_of(nb)
-    keys = {task: all_tasks()[task].key(seed, with_mistakes=False) for task, seed in seeds.items()}
+    keys = {task: all_tasks()[task].key(seed) for task, seed in seeds.items()}
     if record.unreadable:
         answers = {task: _no_answers(key, record.unreadable) for task, key in keys.items()}
     else:
@@ -130,9 +134,10 @@ def execute(nb: NotebookNode, seeds: Mapping[str, int], rules: Rules) -> Noteboo
                 words = in_words(used) if used else ""
                 if used or _seen_at_work(task.forbids, key, outcomes):
                     record.flags.append(f"{name}: {words or 'It calls what it may not use.'}")
-            report = _report(task, seeds[name], key, outcomes)
+            report = judge(key, outcomes)
+            record.findings[name] = _finding(report)
             cell.outputs = _verdict(ReportCard(report, graded=True, warning=words))
-        elif cell.cell_type == "code":
+        elif cell.cell_type == "code" and not only_shows(cell):
             sources.append(cell.source)
     record.flags += suspicious(sources)
     keep_record(nb, record)
@@ -179,12 +184,29 @@ def _seen_at_work(forbidden: Forbidden, key: AnswerKey, outcomes: list[Outcome])
     )
 
 
-def _report(task: Task, seed: int, key: AnswerKey, outcomes: list[Outcome]) -> Report:
-    report = judge(key, outcomes)
-    if report.first_failure and report.started:
-        # Only now the known mistakes are run, which takes nearly all of a key's time.
-        report = judge(task.key(seed), outcomes)
-    return report
+def _finding(report: Report) -> Finding:
+    """What to note of a report."""
+    failure = report.first_failure
+    return Finding(
+        score=report.score,
+        points=report.points,
+        started=report.started,
+        mistakes=[mistake.name for mistake in report.diagnosis],
+        clues=[clue.name for clue in report.clues],
+        failure=_in_a_line(failure, report) if failure and report.started else "",
+    )
+
+
+def _in_a_line(failure: Verdict, report: Report) -> str:
+    """A failing case and what happened in it; its words may be those of the student's code."""
+    problem = failure.outcome.problem
+    if problem is None:
+        words = report.description[0]
+    else:
+        kind = "" if problem.unusable else problem.kind
+        words = ": ".join(filter(None, [kind, problem.message]))
+    line = " ".join(f"{failure.case.name}: {words}".split())
+    return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}…"
 
 
 def _verdict(card: ReportCard) -> list[NotebookNode]:

@@ -1,10 +1,12 @@
 """Feedback pages that open offline, run no script and load nothing."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BytecodeCache, Environment
+from jinja2 import BytecodeCache, Environment, pass_context
 from jinja2.bccache import Bucket
+from jinja2.runtime import Context
 from nbconvert.exporters import HTMLExporter, TemplateExporter
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
@@ -15,8 +17,21 @@ from traitlets.config import Config
 TEMPLATES = Path(__file__).with_name("templates")
 BOOTSTRAP = Path(handlers.static_path) / "node_modules" / "bootstrap" / "dist" / "css"
 
+# How many cells' texts are kept as they look: more than all notebooks of the course have.
+KEPT = 2048
+
 # What stands for a picture that cannot be seen.
 PICTURE = "A picture that this cell drew"
+
+
+@lru_cache(KEPT)
+def _highlighted(source: str) -> str:
+    return str(Highlight2HTML()(source))
+
+
+@lru_cache(KEPT)
+def _marked_up(source: str) -> str:
+    return str(HTMLExporter().markdown2html({}, source))
 
 
 class _Compiled(BytecodeCache):
@@ -66,7 +81,7 @@ class FeedbackExporter(HTMLExporter):
         """
         for cell in nb.cells:
             cell.metadata.setdefault("alt", PICTURE)
-        self.register_filter("highlight_code", Highlight2HTML(parent=self))
+        self.register_filter("highlight_code", lambda source, **_: _highlighted(source))
         self.register_filter(
             "filter_data_type",
             WidgetsDataTypeFilter(
@@ -77,6 +92,13 @@ class FeedbackExporter(HTMLExporter):
             self, nb, self._init_resources(resources), **kwargs
         )
         return page
+
+    @pass_context
+    def markdown2html(self, context: Context, source: str) -> str:
+        """Markdown to HTML, which for the texts of the course is the same for every student."""
+        if context.get("cell", {}).get("attachments"):
+            return str(super().markdown2html(context, source))
+        return _marked_up(source)
 
     def _create_environment(self) -> Environment:
         environment = super()._create_environment()

@@ -1,6 +1,8 @@
 """What grading notes of a submission, in the metadata of its notebook and in the gradebook."""
 
+import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
@@ -9,6 +11,29 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 KEY = "grading"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the judge found in one task.
+
+    Args:
+        score: what the solution earned by itself, whatever the gradebook says later.
+        points: what the task is worth.
+        started: whether there is a solution.
+        mistakes: the names of the known mistakes that explain all that failed; more than one when
+            they explain it equally well.
+        clues: where none explains all, the names of those that explain the first failing case.
+        failure: the first failing case and what happened in it, in one line; empty if there is no
+            solution, or none failed.
+    """
+
+    score: float
+    points: float
+    started: bool
+    mistakes: list[str] = field(default_factory=list)
+    clues: list[str] = field(default_factory=list)
+    failure: str = ""
 
 
 @dataclass
@@ -23,6 +48,7 @@ class Record:
         seconds: how long it took to execute and judge it.
         memory: bytes that its kernel used at most.
         done: whether the notebook has been executed and its scores are in the gradebook.
+        findings: what the judge found, by task id; empty in what an earlier version graded.
     """
 
     digest: str = ""
@@ -32,11 +58,27 @@ class Record:
     seconds: float = 0.0
     memory: int = 0
     done: bool = False
+    findings: dict[str, Finding] = field(default_factory=dict)
 
 
 def record_of(nb: NotebookNode) -> Record:
     """The record in a notebook that grading wrote."""
-    return Record(**nb.metadata.get(KEY, {}))
+    noted = nb.metadata.get(KEY, {})
+    found = {task: Finding(**one) for task, one in noted.get("findings", {}).items()}
+    return Record(**{**noted, "findings": found})
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in a file that grading wrote; None if there is none, or it is not whole.
+
+    For one page, hundreds are read: this leaves out all that nbformat checks of a notebook.
+    """
+    try:
+        metadata = json.loads(path.read_bytes())["metadata"]
+        record = record_of(NotebookNode(metadata=metadata))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return record if record.done else None
 
 
 def keep_record(nb: NotebookNode, record: Record) -> None:

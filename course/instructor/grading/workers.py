@@ -8,19 +8,25 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, Protocol
 
-from course.instructor.grading.job import Executed, Job, Submission, do
+from course.instructor.grading.job import Executed, Job, do
 from course.instructor.grading.sandbox import SandboxMissingError
 from course.instructor.grading.warm import warm_process
 
-# How many jobs a worker has, so that it need not wait for the next while one is recorded.
+# How many jobs there are for each worker, so that none waits for the next while one is recorded.
 AT_HAND = 2
 
 # How often a job may take down the process that does it.
@@ -113,6 +119,12 @@ class Processes:
             trusted: whether they do without the sandbox.
         """
         self._processes = [_Process(trusted) for _ in range(count)]
+        self._idle = SimpleQueue[_Process]()
+        for process in self._processes:
+            self._idle.put(process)
+        # Each waits for one process, and gives it the next job as soon as it can take one.
+        self._threads = ThreadPoolExecutor(count)
+        self._given: set[Future[Executed]] = set()
 
     def __enter__(self) -> "Processes":
         """Wait for the first.
@@ -131,65 +143,54 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         """End all processes, and the kernels with them."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
             process.end()
 
     def room(self) -> int:
         """What is missing of the jobs at hand."""
-        return sum(AT_HAND - len(process.given) for process in self._processes)
+        return AT_HAND * len(self._processes) - len(self._given)
 
     def give(self, job: Job) -> None:
-        """Give a job to the process that has fewest."""
-        min(self._processes, key=lambda process: len(process.given)).give(job)
+        """Give a job to the first process that is idle."""
+        self._given.add(self._threads.submit(self._do, job))
 
     def busy(self) -> bool:
-        """Whether any process has a job."""
-        return any(process.given for process in self._processes)
+        """Whether any job is not done."""
+        return bool(self._given)
 
     def done(self) -> list[Executed]:
         """Wait for the first that is done; return all that are."""
-        wait(
-            [future for process in self._processes for future in process.given],
-            return_when=FIRST_COMPLETED,
-        )
-        return [executed for process in self._processes for executed in process.done()]
+        done, self._given = wait(self._given, return_when=FIRST_COMPLETED)
+        return [future.result() for future in done]
+
+    def _do(self, job: Job) -> Executed:
+        process = self._idle.get()
+        try:
+            return process.do(job)
+        finally:
+            self._idle.put(process)
 
 
 class _Process:
     """A pool of one, so that it is known which job was being done when the process ended."""
 
     def __init__(self, trusted: bool) -> None:
-        self.given: dict[Future[Executed], Job] = {}
         self._trusted = trusted
-        self._tries = Counter[Submission]()
+        self._ended = False
         self._start()
 
-    def give(self, job: Job) -> None:
-        try:
-            self.given[self._pool.submit(do, job)] = job
-        except BrokenProcessPool:
-            self._start()
-            self.given[self._pool.submit(do, job)] = job
-
-    def done(self) -> Iterator[Executed]:
-        while self.given:
-            future, job = next(iter(self.given.items()))
-            if not future.done():
-                return
-            del self.given[future]
+    def do(self, job: Job) -> Executed:
+        for _ in range(TRIES):
             try:
-                yield future.result()
+                return self._pool.submit(do, job).result()
             except BrokenProcessPool:
-                waiting, self.given = list(self.given.values()), {}
-                self._tries[job.submission] += 1
-                if self._tries[job.submission] == TRIES:
-                    yield Executed(job.submission, problem=LOST)
-                else:
-                    waiting.insert(0, job)
-                for each in waiting:
-                    self.give(each)
+                if not self._ended:
+                    self._start()
+        return Executed(job.submission, problem=LOST)
 
     def end(self) -> None:
+        self._ended = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         with suppress(Exception):
             os.kill(self._pid.result(timeout=0), signal.SIGKILL)
@@ -241,8 +242,8 @@ class Cluster:
             self._client.wait_for_workers(1, timeout=JOINING)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
-                f"No cluster with a worker at {scheduler!r}: {error}. docs/cluster.md says how to"
-                " start one."
+                f"No cluster with a worker at {scheduler!r}: {error}. docs/large_class.md says how"
+                " to start one."
             ) from error
         self._given: dict[Any, Job] = {}
 

@@ -12,8 +12,9 @@ from course.instructor.build import RELEASE
 from course.instructor.grading import execute, notebook_run, sandbox
 from course.instructor.grading.execute import ExecuteAndJudge
 from course.instructor.grading.mend import mend, read_cells
-from course.instructor.grading.record import Record, keep_record, record_of
-from course.instructor.submission import filled_in, reference_sources
+from course.instructor.grading.record import Finding, Record, keep_record, record_of
+from course.instructor.submission import filled_in, reference_sources, typed
+from course.instructor.task import all_tasks
 
 ONE, TWO = "ex01_basic_implementation", "ex02_forward_backward"
 RIGHT = reference_sources(ONE)["ex01_layer_norm"]
@@ -113,6 +114,54 @@ HIDDEN = """    norm = getattr(torch, "".join(["layer", "_", "norm"]))
 
 def test_honest_work_is_not_flagged(tmp_path: Path) -> None:
     assert record_of(one(tmp_path, RIGHT)).flags == []
+
+
+def test_what_the_judge_found_is_noted_task_by_task(tmp_path: Path) -> None:
+    sources = reference_sources(TWO)
+    task = all_tasks()["ex02_parameter_gradients"]
+    mistake = next(mistake for mistake in task.mistakes if "swapped" in mistake.name)
+    sources[task.id] = typed(task, mistake.solution, sources[task.id])
+    del sources["ex02_backward"]
+    findings = record_of(graded(tmp_path, TWO, sources)).findings
+    assert list(findings) == ["ex02_forward", "ex02_parameter_gradients", "ex02_backward"]
+    forward, parameters, backward = findings.values()
+    assert forward == Finding(4.0, 4.0, started=True)
+    assert (parameters.score, parameters.started) == (0.0, True)
+    assert parameters.mistakes == [mistake.name]
+    assert parameters.failure.startswith("dgamma and dbeta of a (batch, features) array")
+    assert backward == Finding(0.0, 7.0, started=False)
+
+
+def test_what_the_card_says_of_one_case_only_is_noted_apart(tmp_path: Path) -> None:
+    sources = {"ex01_layer_norm": WRONG_TWICE}
+    (finding,) = record_of(graded(tmp_path, ONE, sources)).findings.values()
+    assert finding.mistakes == []
+    assert "the unbiased variance (ddof=1)" in finding.clues
+
+
+# The unbiased variance; and another answer where the input is an image.
+WRONG_TWICE = """def layer_norm(x, gamma, beta, eps=1e-5):
+    if x.ndim > 2:
+        return x
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True, ddof=1)
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+"""
+
+
+def test_an_error_of_the_students_code_is_noted_in_one_line_of_limited_length(
+    tmp_path: Path,
+) -> None:
+    raises = "def layer_norm(x, gamma, beta, eps=1e-5):\n    raise ValueError('one\\ntwo' * 999)\n"
+    (finding,) = record_of(one(tmp_path, raises)).findings.values()
+    assert (finding.score, finding.started, finding.mistakes) == (0.0, True, [])
+    assert "ValueError: one twoone two" in finding.failure
+    assert len(finding.failure) <= execute.LINE_CHARACTERS + 1
+
+
+def test_what_cannot_be_read_is_noted_with_the_reason(tmp_path: Path) -> None:
+    notebook = graded(tmp_path, ONE, {}, Record(unreadable="The file is empty."))
+    (finding,) = record_of(notebook).findings.values()
+    assert finding.failure.endswith("The file is empty.")
 
 
 def test_a_case_in_which_the_code_hangs_costs_none_before_it(tmp_path: Path) -> None:

@@ -87,12 +87,12 @@ def test_two_runs_at_once_on_one_gradebook_lose_nothing(server: str, tmp_path: P
     expected = {}
     for machine, name in (("one", ONE), ("two", TWO)):
         right = reference_sources(name)
-        for number in range(1, 7):
+        for number in range(1, 4):
             student = f"student-{number:02}"
             submit(tmp_path / machine, student, name, right if number % 2 else {})
             expected[student, name] = (10 if name == ONE else 15) if number % 2 else 0
     # Some are graded by both at the same time.
-    for number in range(7, 13):
+    for number in range(4, 7):
         for machine in ("one", "two"):
             submit(tmp_path / machine, f"student-{number:02}", ONE, reference_sources(ONE))
         expected[f"student-{number:02}", ONE] = 10

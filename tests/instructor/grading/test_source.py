@@ -239,7 +239,7 @@ def test_the_cells_are_read_in_their_order() -> None:
 def solutions(name: str) -> Iterator[tuple[str, list[str], bool]]:
     """Each solution of a task, its notebook's cells, and whether its probe saw forbidden code."""
     task, sources = TASKS[name], reference_sources(NOTEBOOK_OF[name])
-    key = task.key(with_mistakes=False)
+    key = task.key()
     for kind, words, solution in _solutions(task):
         if words == "the oracle":
             continue  # no student typed it

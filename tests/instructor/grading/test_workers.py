@@ -182,6 +182,13 @@ def test_what_takes_its_process_down_each_time_is_told_and_the_others_are_graded
     assert scores([graded]) == {"student-02": 10}
 
 
+def test_one_that_takes_its_time_holds_up_no_other(tmp_path: Path) -> None:
+    jobs = [a_job(tmp_path, "student-01", RIGHT + "\nimport time; time.sleep(15)")]
+    jobs += [a_job(tmp_path, f"student-{number:02}") for number in range(2, 8)]
+    order = [executed.submission.student for executed in as_done(jobs, Processes(2))]
+    assert order[-1] == "student-01"
+
+
 def test_a_process_that_has_ended_between_two_jobs_is_replaced(tmp_path: Path) -> None:
     job = a_job(tmp_path, "student-01")
 
