@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+from course.instructor.tools import put_tools_on_path
+
 c = get_config()  # noqa: F821 (given by traitlets)
+
+# nbgrader makes a gradebook with `alembic`, which it looks for as if .venv were activated.
+put_tools_on_path()
 
 c.CourseDirectory.course_id = "layer_normalization"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)

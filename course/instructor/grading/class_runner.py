@@ -156,7 +156,7 @@ class ClassRunner:
             return {name: gradebook.find_assignment(name).max_score for name in self.assignments()}
 
     def scores(self) -> dict[str, dict[str, float | None]]:
-        """Scores by student and assignment; None where nothing was submitted."""
+        """Scores by student and assignment, less late penalties; None if nothing was submitted."""
         with self._gradebook() as gradebook:
             return {
                 student.id: {
@@ -285,10 +285,10 @@ def _is_entered(gradebook: Gradebook, assignment: str) -> bool:
 
 def _score(gradebook: Gradebook, assignment: str, student: str) -> float | None:
     try:
-        score: float = gradebook.find_submission(assignment, student).score
+        found = gradebook.find_submission(assignment, student)
     except MissingEntry:
         return None
-    return score
+    return max(0.0, found.score - found.late_submission_penalty)  # as nbgrader exports it
 
 
 def _reason(result: dict[str, str]) -> str:

@@ -212,6 +212,23 @@ def test_a_manual_score_outlives_being_graded_again(
         set_manual_score(course, "student-05", None)
 
 
+def test_a_late_penalty_is_taken_off_the_score_as_it_is_in_the_export(
+    course: Path, graded: tuple[ClassRunner, list[Graded]], tmp_path: Path
+) -> None:
+    runner, _ = graded
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        notebook = gradebook.find_submission_notebook(NAME, NAME, "student-02")
+        notebook.late_submission_penalty = 2.5
+        gradebook.db.commit()
+        try:
+            assert runner.scores()["student-02"][NAME] == 6.5
+            runner.export(tmp_path / "grades.csv")
+            assert ",student-02,,,,9.0,2.5,6.5," in (tmp_path / "grades.csv").read_text("utf-8")
+        finally:
+            notebook.late_submission_penalty = None
+            gradebook.db.commit()
+
+
 def test_a_second_run_waits_for_the_first(course: Path) -> None:
     order: list[str] = []
     one, other = runner_of(course), runner_of(course)
