@@ -127,3 +127,5 @@ def test_an_exercise_comes_back_graded_with_the_instructors_words(
     assert (result.problem, result.remarks, result.flags) == ("", (), ())
     assert graded(classroom) == by_the_button
     assert by_the_button[1] == 9.5
+    page_again = runner.root / "feedback" / STUDENT / NAME / f"{NAME}.html"
+    assert COMMENT in page_again.read_text("utf-8")
