@@ -1,14 +1,20 @@
 """Grading holds against every attack: nothing gained, read or stopped, and nobody left out."""
 
+from itertools import cycle
+
 import pytest
 
 from tests.attacks import container
 from tests.attacks.attack import Attack
 from tests.attacks.catalogue import ATTACKS
+from tests.attacks.grade import WORKERS
 from tests.attacks.harness import CONTAINED, batches, measure_batch
 
 # The attacks of a batch are graded together, in one class.
 BATCHES = batches("ours", list(ATTACKS.values()))
+
+# Whoever executes, the outcome is the same; they take turns, batch by batch.
+CREWS = cycle(("this process", "processes", "this process", "cluster"))
 
 pytestmark = pytest.mark.skipif(
     CONTAINED["ours"] and not container.available(),
@@ -16,8 +22,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch[0].name)
-def test_grading_holds_against(batch: list[Attack], subtests: pytest.Subtests) -> None:
+@pytest.mark.parametrize(
+    ("batch", "crew"), zip(BATCHES, CREWS, strict=False), ids=[batch[0].name for batch in BATCHES]
+)
+def test_grading_holds_against(
+    batch: list[Attack], crew: str, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WORKERS, crew)
     for row in measure_batch("ours", batch):
         tries = row.attack.tries
         with subtests.test(row.attack.name):
