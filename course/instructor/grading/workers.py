@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from course.instructor.grading.job import Executed, Job, do
 from course.instructor.grading.sandbox import SandboxMissingError
 from course.instructor.grading.warm import warm_process
+from course.instructor.task import all_tasks
 
 # How many jobs there are for each worker, so that none waits for the next while one is recorded.
 AT_HAND = 2
@@ -217,9 +218,11 @@ def _become_worker() -> None:
 
 
 def _warm(trusted: bool) -> None:
-    """Have all that jobs need; it was imported to find this function."""
+    """Have all that jobs need, and import what drawing the first keys would import."""
     if not trusted:
         warm_process()
+    for task in all_tasks().values():
+        task.key()
 
 
 class Cluster:
