@@ -34,6 +34,7 @@ from pathlib import Path
 from nbgrader.api import Assignment, Gradebook, Student
 from nbgrader.plugins import ExportPlugin
 
+from course.instructor.grading.gradebook import score_of
 from course.student.catalogue import catalogue
 
 FORMULA = ("=", "+", "-", "@")
@@ -85,9 +86,7 @@ def grades(
     points, scores = {}, {}
     for assignment in _in_course_order(gradebook.assignments, set(map(str, assignments))):
         handed_in = {
-            (submission.student_id, assignment.name): max(
-                0.0, submission.score - submission.late_submission_penalty
-            )
+            (submission.student_id, assignment.name): score_of(submission)
             for submission in gradebook.assignment_submissions(assignment.name)
         }
         if handed_in:

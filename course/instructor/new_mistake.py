@@ -13,10 +13,9 @@ from nbformat import NotebookNode
 from nbgrader import utils
 
 from course.instructor.grading.execute import ExecuteAndJudge
-from course.instructor.grading.job import Job, Submission, package_fingerprint
+from course.instructor.grading.job import Job, Submission, do, package_fingerprint
 from course.instructor.grading.receive import receive
 from course.instructor.grading.record import Finding, record_of
-from course.instructor.grading.workers import ThisProcess, as_done
 from course.instructor.mistake_skeleton import Skeleton, skeleton
 from course.instructor.submission import filled_in, reference_sources
 from course.instructor.task import all_tasks
@@ -107,7 +106,7 @@ def judged(notebook: NotebookNode, task: str) -> Judged:
         ExecuteAndJudge().rules(),
         package_fingerprint(),
     )
-    (executed,) = as_done([job], ThisProcess())
+    executed = do(job)
     if executed.problem:
         raise NoSkeletonError(f"It could not be executed. {executed.problem}")
     cells = nbformat.reads(executed.notebook, as_version=4)

@@ -18,7 +18,7 @@ from nbgrader.api import (
 )
 from nbgrader.coursedir import CourseDirectory
 
-from course.instructor.grading.job import Submission
+from course.instructor.grading.job import Submission, handed_in
 from course.instructor.grading.receive import digest
 from course.instructor.grading.record import Finding, Record, read_record
 from course.student.catalogue import Notebook, catalogue
@@ -114,20 +114,16 @@ def class_facts(course: CourseDirectory, problems: Mapping[Submission, str]) -> 
         points = _points(gradebook)
         students = {student.id for student in gradebook.students}
         works = {(work.student, work.notebook): work for work in _works(gradebook, course, points)}
-    handed_in = [
-        Submission(path.parent.name, path.name)
-        for path in sorted((Path(course.root) / "submitted").glob("*/*"))
-        if path.is_dir()
-    ]
+    submissions = handed_in(Path(course.root))
     left = {
         submission: words
-        for submission in handed_in
+        for submission in submissions
         if (words := problems.get(submission) or _why_left(submission, course, works))
     }
     return ClassFacts(
         notebooks=tuple(notebook for notebook in catalogue() if notebook.name in points),
         points=points,
-        students=tuple(sorted(students | {submission.student for submission in handed_in})),
+        students=tuple(sorted(students | {submission.student for submission in submissions})),
         works=works,
         left=left,
     )

@@ -161,8 +161,7 @@ def _to_look_at(works: list[Work]) -> list[dict[str, str]]:
             found.append((0, kind, work, "Flagged in the formgrader."))
         waiting = [task for task, result in work.tasks.items() if result.to_review]
         found += [(1, "by hand", work, f"{task} waits for a score by hand.") for task in waiting]
-        remarks = [record.unreadable] if record.unreadable else record.remarks
-        found += [(2, "told to the student", work, remark) for remark in remarks]
+        found += [(2, "told to the student", work, remark) for remark in record.told]
     return [
         {
             "student": work.student,

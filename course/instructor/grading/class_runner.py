@@ -18,10 +18,16 @@ from traitlets.config import Config
 
 from course.instructor.build import RELEASE, generate_assignments
 from course.instructor.grading.execute import ExecuteAndJudge
-from course.instructor.grading.gradebook import one_engine, turn
-from course.instructor.grading.job import Executed, Job, Submission, package_fingerprint
+from course.instructor.grading.gradebook import one_engine, score_of, turn
+from course.instructor.grading.job import (
+    Executed,
+    Job,
+    Submission,
+    handed_in,
+    package_fingerprint,
+)
 from course.instructor.grading.receive import digest, receive, something_to_find, tidy
-from course.instructor.grading.record import Record, record_of
+from course.instructor.grading.record import Record, read_record, record_of
 from course.instructor.grading.workers import Workers, as_done
 from course.student.catalogue import catalogue
 
@@ -71,12 +77,12 @@ class ClassRunner:
     def submissions(self) -> list[Submission]:
         """The submissions in submitted/, by student, for assignments that there are."""
         known = self.assignments()
-        return [found for found in self._folders() if found.assignment in known]
+        return [found for found in handed_in(self.root) if found.assignment in known]
 
     def unknown(self) -> list[Submission]:
         """The folders in submitted/ that have the name of no assignment."""
         known = self.assignments()
-        return [found for found in self._folders() if found.assignment not in known]
+        return [found for found in handed_in(self.root) if found.assignment not in known]
 
     def prepare(self) -> None:
         """Enter the assignments into the gradebook, where it has not what is in source/ now."""
@@ -171,10 +177,6 @@ class ClassRunner:
         with self._gradebook() as gradebook:
             CsvExportPlugin(to=str(path)).export(gradebook)
 
-    def _folders(self) -> list[Submission]:
-        folders = sorted((self.root / "submitted").glob("*/*"))
-        return [Submission(path.parent.name, path.name) for path in folders if path.is_dir()]
-
     def _folder(self, submission: Submission, step: str) -> Path:
         return self.root / step / submission.student / submission.assignment
 
@@ -220,36 +222,30 @@ class ClassRunner:
 
     def _graded(self, submission: Submission, problem: str) -> Graded:
         """What is to be told of a submission."""
-        notebook = self._autograded(submission)
-        record = record_of(notebook) if notebook and not problem else Record()
-        remarks = [record.unreadable] if record.unreadable else record.remarks
+        noted = None if problem else self._noted(submission)
+        record = noted or Record()
         return Graded(
             submission,
             problem,
-            tuple(remarks),
+            tuple(record.told),
             tuple(record.flags),
             record.seconds,
             record.memory,
         )
 
-    def _autograded(self, submission: Submission) -> NotebookNode | None:
-        """The notebook that grading wrote, if it is there and whole."""
-        name = submission.assignment
-        try:
-            path = self._folder(submission, "autograded") / f"{name}.ipynb"
-            notebook = nbformat.read(path, as_version=4)
-        except (OSError, ValueError, nbformat.reader.NotJSONError):
-            return None
-        return notebook if record_of(notebook).done else None
+    def _noted(self, submission: Submission) -> Record | None:
+        """What grading noted in the notebook that it wrote, if that is there and whole."""
+        folder = self._folder(submission, "autograded")
+        return read_record(folder / f"{submission.assignment}.ipynb")
 
     def _is_done(self, submission: Submission) -> bool:
         """Whether what lies in submitted/ is graded, in the gradebook, and has its feedback."""
-        notebook, name = self._autograded(submission), submission.assignment
-        if notebook is None:
+        record, name = self._noted(submission), submission.assignment
+        if record is None:
             return False
         page = self._folder(submission, "feedback") / f"{name}.html"
         return (
-            record_of(notebook).digest == digest(self._folder(submission, "submitted"), name)
+            record.digest == digest(self._folder(submission, "submitted"), name)
             and page.is_file()
             and page.read_bytes().rstrip().endswith(b"</html>")
             and self._has_scores(submission)
@@ -285,10 +281,9 @@ def _is_entered(gradebook: Gradebook, assignment: str) -> bool:
 
 def _score(gradebook: Gradebook, assignment: str, student: str) -> float | None:
     try:
-        found = gradebook.find_submission(assignment, student)
+        return score_of(gradebook.find_submission(assignment, student))
     except MissingEntry:
         return None
-    return max(0.0, found.score - found.late_submission_penalty)  # as nbgrader exports it
 
 
 def _reason(result: dict[str, str]) -> str:

@@ -5,10 +5,17 @@ from contextlib import contextmanager
 from functools import cache
 
 import nbgrader.api
+from nbgrader.api import SubmittedAssignment
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 # By this number runs know each other among all that may lock something in the database.
 LOCK = 0x1A7E4
+
+
+def score_of(submission: SubmittedAssignment) -> float:
+    """A submission's score less what being late cost, as nbgrader exports it."""
+    score: float = submission.score - submission.late_submission_penalty
+    return max(0.0, score)
 
 
 @contextmanager

@@ -29,6 +29,12 @@ class Submission:
     assignment: str
 
 
+def handed_in(root: Path) -> list[Submission]:
+    """All folders of submissions in a course folder, by student, whatever their names."""
+    folders = sorted((root / "submitted").glob("*/*"))
+    return [Submission(path.parent.name, path.name) for path in folders if path.is_dir()]
+
+
 @dataclass(frozen=True)
 class Job:
     """All that is needed to execute and judge one submission, wherever that is done.

@@ -60,6 +60,11 @@ class Record:
     done: bool = False
     findings: dict[str, Finding] = field(default_factory=dict)
 
+    @property
+    def told(self) -> list[str]:
+        """What the student is told: why there is no notebook, or else the remarks."""
+        return [self.unreadable] if self.unreadable else self.remarks
+
 
 def record_of(nb: NotebookNode) -> Record:
     """The record in a notebook that grading wrote."""

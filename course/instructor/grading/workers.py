@@ -202,6 +202,7 @@ class _Process:
         self._pool = ProcessPoolExecutor(1, spawn, initializer=_become_worker)
         self._pid = self._pool.submit(os.getpid)
         self.warm = self._pool.submit(_warm, self._trusted)
+        self._pool.submit(_draw_keys)
 
 
 def _become_worker() -> None:
@@ -218,9 +219,13 @@ def _become_worker() -> None:
 
 
 def _warm(trusted: bool) -> None:
-    """Have all that jobs need, and import what drawing the first keys would import."""
+    """See that there is a sandbox, and have its imports done."""
     if not trusted:
         warm_process()
+
+
+def _draw_keys() -> None:
+    """Import what the first keys import late, before there is a job that would wait for it."""
     for task in all_tasks().values():
         task.key()
 
